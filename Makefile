@@ -1,0 +1,41 @@
+# Everything starts here: `make serve` runs Parley, `make test` proves it. Both set up what they need.
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format tools web lock clean
+
+ARGS ?=
+BIN := .venv/bin
+
+help: ## List the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+.venv/.ready: requirements-dev.lock pyproject.toml tools/environment.sh
+	@tools/environment.sh
+	@touch $@
+
+serve: .venv/.ready web ## Start the embedded stack, one API and one worker; print the URLs
+	@exec $(BIN)/parley up $(ARGS)
+
+test: .venv/.ready web tools check ## Run every check and every test, as CI does
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.ready ## Format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/.ready ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+tools: ## Install what tests need from Debian, where that is possible
+	@tools/debian.sh
+
+web: .venv/.ready ## Build the pages
+	@tools/web.sh
+
+lock: ## Lock the packages of pyproject.toml anew
+	@tools/lock.sh
+
+clean: ## Remove what was built, the environment and the embedded data
+	rm -rf .venv .tools .parley dist parley/web/*/ web/node_modules
