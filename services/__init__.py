@@ -1,0 +1,1 @@
+"""All behaviour and I/O of Parley; knows nothing of GraphQL or HTTP."""

@@ -1,0 +1,59 @@
+"""Settings, read once from `PARLEY_…` variables and passed down; nothing else reads the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _comma_separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _lowercase(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value.lower() for value in values)
+
+
+type Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+class Settings(BaseSettings):
+    """What an operator can set; each field is the variable `PARLEY_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLEY_", frozen=True)
+
+    mongo_url: str = Field(description="MongoDB connection string; in production a replica set.")
+    mongo_database: str = Field(default="parley", description="Name of the MongoDB database.")
+    redis_url: str = Field(description="Redis or Valkey URL for broadcast and caches.")
+    embedded: bool = Field(default=False, description="Set by `parley up`: the servers are the embedded ones.")
+    data: Path | None = Field(default=None, description="Directory of the embedded stack's data and keys.")
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="PEM file of the Ed25519 key that signs access tokens. Required outside the embedded stack.",
+    )
+    verification_key_files: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        default=(),
+        description="PEM files of further Ed25519 public keys that are accepted, for key rotation; comma-separated.",
+    )
+    access_token_seconds: int = Field(default=600, ge=1, description="Life of an access token in seconds.")
+    refresh_token_days: int = Field(
+        default=30, ge=1, description="Life of a refresh token in days; each use renews it."
+    )
+    password_threads: int = Field(default=2, ge=1, description="Threads that hash passwords.")
+    operators: Annotated[Names, AfterValidator(_lowercase)] = Field(
+        default=(),
+        description="Handles that become OPERATOR when they register; comma-separated, on the embedded stack only.",
+    )
+    allowed_origins: Names = Field(
+        default=(),
+        description="Web origins, besides the API's own, that browsers may call from; comma-separated, * for all.",
+    )
+
+    @model_validator(mode="after")
+    def _production_has_its_secrets(self) -> "Settings":
+        if self.embedded and self.data is None:
+            raise ValueError("PARLEY_DATA must name the data directory of the embedded stack")
+        if not self.embedded and self.signing_key_file is None:
+            raise ValueError("PARLEY_SIGNING_KEY_FILE must name the Ed25519 key that signs access tokens")
+        return self

@@ -1,0 +1,219 @@
+"""Entries of a conversation's log: frozen facts, in order, without holes; how they are stored and sent.
+
+An entry's `_id` is `<conversation>:<sequence>`, so a page of the log is one range of ids. Each entry names in `control`
+the newest entry before it that changed who may do what: following these links from the head gives a conversation's
+state without reading what was said in between.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, override
+
+import bson
+from bson.codec_options import CodecOptions
+
+from services import ids
+
+DIGITS = 12
+MAX_SEQUENCE = 10**DIGITS - 1
+_CODEC = CodecOptions[dict[str, Any]](tz_aware=True)
+
+
+class ConversationKind(StrEnum):
+    DIRECT = "DIRECT"
+    GROUP = "GROUP"
+    CHANNEL = "CHANNEL"
+
+
+class MemberRole(StrEnum):
+    OWNER = "OWNER"
+    MODERATOR = "MODERATOR"
+    MEMBER = "MEMBER"
+
+
+def entry_id(conversation_id: str, sequence: int) -> str:
+    """Return the `_id` of a place in a log; the order of these strings is the order of the log."""
+    return f"{conversation_id}:{sequence:0{DIGITS}d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One fact of a conversation."""
+
+    kind: ClassVar[str]
+    is_control: ClassVar[bool] = False  # whether it changes who may do what
+
+    conversation_id: str
+    sequence: int
+    key: str  # who made it and under which id of theirs: equal keys are the same fact
+    actor_id: str
+    at: datetime
+    control: int  # sequence of the newest control entry before this one, 0 where there is none
+
+    def payload(self) -> dict[str, Any]:
+        """Return what is special to this kind, as it is stored."""
+        raise NotImplementedError
+
+    @classmethod
+    def fields(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the constructor's arguments that are special to this kind."""
+        raise NotImplementedError
+
+    @property
+    def newest_control(self) -> int:
+        """The sequence of the newest control entry up to and including this one."""
+        return self.sequence if self.is_control else self.control
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationCreated(Entry):
+    """Slot 1 of every log: the kind, the title and the first members."""
+
+    kind = "created"
+    is_control = True
+
+    conversation_kind: ConversationKind
+    title: str | None
+    roles: tuple[tuple[str, MemberRole], ...]  # the first members' ids and roles, the creator first
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        roles = [[user_id, role.value] for user_id, role in self.roles]
+        return {"conversationKind": self.conversation_kind.value, "title": self.title, "roles": roles}
+
+    @override
+    @classmethod
+    def fields(cls, document: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "conversation_kind": ConversationKind(document["conversationKind"]),
+            "title": document["title"],
+            "roles": tuple((user_id, MemberRole(role)) for user_id, role in document["roles"]),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSent(Entry):
+    """A message as it was sent."""
+
+    kind = "sent"
+
+    body: str
+    client_message_id: str
+
+    @property
+    def message_id(self) -> str:
+        """The message's global id; it names this place in the log."""
+        return ids.message(self.conversation_id, self.sequence)
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        return {"body": self.body, "clientMessageId": self.client_message_id}
+
+    @override
+    @classmethod
+    def fields(cls, document: dict[str, Any]) -> dict[str, Any]:
+        return {"body": document["body"], "client_message_id": document["clientMessageId"]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberAdded(Entry):
+    kind = "member_added"
+    is_control = True
+
+    user_id: str
+    role: MemberRole
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        return {"user": self.user_id, "role": self.role.value}
+
+    @override
+    @classmethod
+    def fields(cls, document: dict[str, Any]) -> dict[str, Any]:
+        return {"user_id": document["user"], "role": MemberRole(document["role"])}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRemoved(Entry):
+    """Somebody was removed, or left when the actor is the member."""
+
+    kind = "member_removed"
+    is_control = True
+
+    user_id: str
+    role: MemberRole  # the one that the member had
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        return {"user": self.user_id, "role": self.role.value}
+
+    @override
+    @classmethod
+    def fields(cls, document: dict[str, Any]) -> dict[str, Any]:
+        return {"user_id": document["user"], "role": MemberRole(document["role"])}
+
+
+_TYPES: dict[str, type[Entry]] = {
+    type_.kind: type_ for type_ in (ConversationCreated, MessageSent, MemberAdded, MemberRemoved)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry that has been decided on but has no place in the log yet."""
+
+    type: type[Entry]
+    actor_id: str
+    fields: dict[str, Any]
+
+    def placed(self, conversation_id: str, sequence: int, *, key: str, at: datetime, control: int) -> Entry:
+        """Return the entry for that place."""
+        return self.type(
+            conversation_id=conversation_id,
+            sequence=sequence,
+            key=key,
+            actor_id=self.actor_id,
+            at=at,
+            control=control,
+            **self.fields,
+        )
+
+
+def to_document(entry: Entry) -> dict[str, Any]:
+    """Return the entry as it is stored in MongoDB."""
+    return {
+        "_id": entry_id(entry.conversation_id, entry.sequence),
+        "kind": entry.kind,
+        "key": entry.key,
+        "actor": entry.actor_id,
+        "at": entry.at,
+        "control": entry.control,
+        **entry.payload(),
+    }
+
+
+def from_document(document: dict[str, Any]) -> Entry:
+    """Return the entry of a stored document."""
+    type_ = _TYPES[document["kind"]]
+    conversation_id, _, sequence = document["_id"].partition(":")
+    return type_(
+        conversation_id=conversation_id,
+        sequence=int(sequence),
+        key=document["key"],
+        actor_id=document["actor"],
+        at=document["at"],
+        control=document["control"],
+        **type_.fields(document),
+    )
+
+
+def to_bytes(entries: Sequence[Entry]) -> bytes:
+    """Return a run of entries as one message between processes."""
+    return bson.encode({"entries": [to_document(entry) for entry in entries]})
+
+
+def from_bytes(data: bytes) -> list[Entry]:
+    """Return the run of entries of a message between processes."""
+    return [from_document(document) for document in bson.decode(data, _CODEC)["entries"]]

@@ -1,0 +1,426 @@
+"""The log of each conversation as this process sees it, and the one way to write to it.
+
+Slot k+1 is inserted only by somebody who saw k committed, and only after every entry above the attempt's base was compared
+with its key: so there are no holes, and one key is one entry, whatever dies. `tests/model` checks this protocol
+exhaustively. What a process has seen of a log (`State` and the newest entries) only ever grows by committed entries, in
+order: from its own inserts, from other processes' messages, and from MongoDB.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol, Self
+
+import structlog
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from services.clock import now
+from services.entries import MAX_SEQUENCE, Draft, Entry, entry_id, from_document, to_document
+from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
+from services.mongo import DUPLICATE_KEY, Collection, Database
+from services.state import Projections, State
+from services.tasks import Tasks
+
+PAGE = 200  # entries in one read while catching up
+NEWEST = 512  # entries of each log kept in memory
+BATCH = 100  # entries in one insert
+WAITING = 2_000  # appends to one conversation that may wait in one process; more are OVERLOADED
+LOST_RACES = 32  # then OVERLOADED: nothing was committed
+ATTEMPT_SECONDS = 30.0  # after this a lost outcome is COMMIT_UNKNOWN
+ANSWER_SECONDS = 5.0  # the longest that a caller waits; the attempt goes on without it
+KEEP_SECONDS = 60.0  # how long a log that nobody uses stays in memory
+JITTER_SECONDS = 0.01
+REORDER_SECONDS = 0.02  # what two processes' messages may overtake each other by before the hole is read
+
+_logger = structlog.get_logger()
+
+type Decide = Callable[[State], Draft]
+
+
+class Audience(Protocol):
+    """Other processes that want to hear of an entry."""
+
+    def publish(self, conversation_id: str, entries: Sequence[Entry]) -> None:
+        """Tell them soon; what gets lost on the way is theirs to heal, never the writer's."""
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """One wish to append, until it has its place or is refused."""
+
+    key: str
+    concerns: frozenset[str]  # users whose memberships `decide` looks at
+    decide: Decide
+    placed: asyncio.Future[Entry]
+    since: float  # when the attempt began, in the loop's seconds
+    sent: bool = False  # whether an insert of it left whose outcome is not known yet
+    races: int = 0  # how often somebody else took its slot
+
+    def refuse(self, error: ChatError) -> None:
+        if not self.placed.done():
+            self.placed.set_exception(error)
+            self.placed.exception()  # the caller may have gone
+
+
+class Log:
+    """One conversation's log in this process."""
+
+    def __init__(self, conversation_id: str, logs: "Logs", state: State) -> None:
+        self.conversation_id = conversation_id
+        self.state = state
+        self.watchers: set[Callable[[], None]] = set()  # called after entries were seen; must not raise or wait
+        self.users = 0  # how many hold this log; the last one's leaving lets it be dropped
+        self.idle_since = 0.0
+        self._logs = logs
+        self._newest: deque[Entry] = deque(maxlen=NEWEST)
+        self._early: dict[int, Entry] = {}  # entries that overtook others
+        self._queue: deque[_Attempt] = deque()
+        self._waiting: dict[str, _Attempt] = {}  # by key: queued or in flight
+        self._writing: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()
+        self._filling: asyncio.Task[None] | None = None
+
+    @property
+    def sequence(self) -> int:
+        """The newest sequence that this process has seen committed."""
+        return self.state.sequence
+
+    @property
+    def busy(self) -> bool:
+        """Whether appends are waiting for their place."""
+        return bool(self._waiting)
+
+    # ------------------------------------------------------------ reading
+
+    def see(self, entries: Iterable[Entry]) -> None:
+        """Take committed entries in any order: what continues the log is seen, what is old dropped, the rest kept."""
+        before = self.sequence
+        for entry in entries:
+            if entry.sequence == self.sequence + 1:
+                self._advance(entry)
+            elif entry.sequence > self.sequence and len(self._early) < NEWEST:
+                self._early[entry.sequence] = entry
+        while entry := self._early.pop(self.sequence + 1, None):  # type: ignore[assignment]  # None ends the loop
+            self._advance(entry)
+        for sequence in [known for known in self._early if known <= self.sequence]:
+            del self._early[sequence]
+        if self._early and self._filling is None:
+            self._filling = self._logs.spawn(self._fill_hole())
+        if self.sequence > before:
+            for watcher in tuple(self.watchers):
+                watcher()
+
+    async def catch_up(self) -> None:
+        """Read what was committed since; one read serves all who ask at once.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        async with self._reading:
+            while True:
+                asked = self.sequence
+                entries = await self._logs.read(self.conversation_id, after=asked, limit=PAGE)
+                self.see(entries)
+                if len(entries) < PAGE:
+                    return
+
+    async def entries(self, after: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries above `after` that this process has seen, from memory where it can."""
+        upto = min(self.sequence, after + limit)
+        if upto <= after:
+            return []
+        if self._newest and self._newest[0].sequence <= after + 1:
+            first = after + 1 - self._newest[0].sequence
+            return list(islice(self._newest, first, first + upto - after))
+        return await self._logs.read_shared(self.conversation_id, after, upto)
+
+    async def load_members(self, user_ids: Iterable[str]) -> None:
+        """Make the memberships of these users known to `state`."""
+        missing = [user_id for user_id in user_ids if user_id not in self.state.members]
+        if missing:
+            members = await self._logs.projections.members(self.conversation_id, missing)
+            self.state = self.state.with_members(members)
+
+    def _advance(self, entry: Entry) -> None:
+        self.state = self.state.after(entry)
+        if entry.sequence == 1:
+            self._logs.keep(self)
+        self._newest.append(entry)
+        attempt = self._waiting.pop(entry.key, None)
+        if attempt is not None and not attempt.placed.done():
+            attempt.placed.set_result(entry)
+
+    async def _fill_hole(self) -> None:
+        try:
+            await asyncio.sleep(REORDER_SECONDS)
+            if self._early:
+                await self.catch_up()
+        except PyMongoError:
+            _logger.warning("log.hole_not_read", conversation=self.conversation_id)  # the next comparison reads it
+        finally:
+            self._filling = None
+
+    # ------------------------------------------------------------ writing
+
+    async def append(self, key: str, decide: Decide, *, base: int, concerns: Iterable[str]) -> Entry:
+        """Append what `decide` makes of the state just before it, or return the entry that already has this key.
+
+        `base` is a sequence that was committed before the key's first attempt. `decide` is pure: it runs again after
+        every lost race.
+
+        Raises:
+            ChatError: what `decide` refuses with.
+            Overloaded: too many appends at once; nothing was committed.
+            Unavailable: MongoDB does not answer; nothing was committed.
+            CommitUnknown: MongoDB did not say; the same key settles it.
+        """
+        attempt = self._waiting.get(key)
+        if attempt is None:
+            known = await self._find(key, base)
+            if known is not None:
+                return known
+            attempt = self._waiting.get(key) or self._enqueue(key, decide, frozenset(concerns))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await asyncio.shield(attempt.placed)
+        except TimeoutError:
+            if not attempt.sent:  # nothing left, so it can be taken back, and nothing of it will appear later
+                self._give_up([attempt])
+            raise _no_answer(attempt) from None
+
+    def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str]) -> _Attempt:
+        if len(self._waiting) >= WAITING:
+            raise Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000)
+        loop = asyncio.get_running_loop()
+        attempt = _Attempt(key, concerns, decide, loop.create_future(), loop.time())
+        self._waiting[key] = attempt
+        self._queue.append(attempt)
+        if self._writing is None:
+            self._writing = self._logs.spawn(self._write())
+        return attempt
+
+    async def _find(self, key: str, base: int) -> Entry | None:
+        """Return the entry with this key above `base`, as far as this process has seen the log."""
+        position = base
+        while position < self.sequence:
+            page = await self.entries(position, PAGE)
+            for entry in page:
+                if entry.key == key:
+                    return entry
+            position = page[-1].sequence
+        return None
+
+    async def _write(self) -> None:
+        """Place the queued attempts, a batch at a time, in the order in which they came."""
+        batch: list[_Attempt] = []
+        try:
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+                await self._place(batch)
+        except PyMongoError as error:
+            _logger.warning("log.not_written", conversation=self.conversation_id, error=repr(error))
+        finally:
+            self._give_up(batch)
+            self._writing = self._logs.spawn(self._write()) if self._queue else None
+
+    def _give_up(self, attempts: Iterable[_Attempt]) -> None:
+        for attempt in attempts:
+            if not attempt.placed.done():
+                self._waiting.pop(attempt.key, None)
+                attempt.refuse(_no_answer(attempt))
+
+    async def _place(self, batch: list[_Attempt]) -> None:
+        await self.load_members({user_id for attempt in batch for user_id in attempt.concerns})
+        placed = self._decided(batch)
+        if not placed:
+            return
+        inserted = await self._insert([entry for entry, _ in placed])
+        entries = [entry for entry, _ in placed[:inserted]]
+        await self._project(placed[:inserted])
+        self.see(entries)
+        if entries:
+            self._logs.audience.publish(self.conversation_id, entries)
+        if inserted < len(placed):
+            # Somebody else has that slot: what they wrote is read, and settles by key what it can.
+            await self._see_slot(placed[inserted][0].sequence)
+            self._requeue(attempt for attempt in batch if not attempt.placed.done())
+
+    def _decided(self, batch: list[_Attempt]) -> list[tuple[Entry, State]]:
+        """Return the entries of a batch, each decided on the state after the one before it, with the state it makes."""
+        state = self.state
+        placed: list[tuple[Entry, State]] = []
+        for attempt in batch:
+            if attempt.placed.done():
+                continue
+            try:
+                draft = attempt.decide(state)
+            except ChatError as refusal:
+                self._waiting.pop(attempt.key, None)
+                attempt.refuse(refusal)
+                continue
+            entry = draft.placed(
+                self.conversation_id, state.sequence + 1, key=attempt.key, at=now(), control=state.control
+            )
+            state = state.after(entry)
+            placed.append((entry, state))
+            attempt.sent = True
+        return placed
+
+    async def _project(self, placed: Iterable[tuple[Entry, State]]) -> None:
+        try:
+            for entry, state in placed:
+                if entry.is_control:
+                    await self._logs.projections.write(entry, state)
+        except PyMongoError:  # the entries stand; whoever loads this conversation next brings its documents up to them
+            _logger.warning("log.not_projected", conversation=self.conversation_id)
+
+    async def _see_slot(self, sequence: int) -> None:
+        """Read on until a slot that is taken is seen; a majority read may be behind for a moment."""
+        async with asyncio.timeout(ATTEMPT_SECONDS):
+            await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
+            await self.catch_up()
+            while self.sequence < sequence:
+                await asyncio.sleep(JITTER_SECONDS)
+                await self.catch_up()
+
+    async def _insert(self, entries: list[Entry]) -> int:
+        """Insert a run of entries; return how many of its first ones this call saw committed.
+
+        A lost outcome is settled by inserting the same documents at the same slots again, until each slot is known to
+        be taken; by whom, the keys tell.
+        """
+        documents = [to_document(entry) for entry in entries]
+        deadline = asyncio.get_running_loop().time() + ATTEMPT_SECONDS
+        pause = 0.05
+        while True:
+            try:
+                await self._logs.collection.insert_many(documents, ordered=True)
+            except BulkWriteError as error:
+                failure = error.details["writeErrors"][0] if error.details["writeErrors"] else None
+                if failure is None or failure["code"] != DUPLICATE_KEY:
+                    raise
+                return int(failure["index"])
+            except PyMongoError:
+                if asyncio.get_running_loop().time() + pause > deadline:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+            else:
+                return len(entries)
+
+    def _requeue(self, lost: Iterable[_Attempt]) -> None:
+        again: list[_Attempt] = []
+        for attempt in lost:
+            attempt.sent = False
+            attempt.races += 1
+            if attempt.races >= LOST_RACES:
+                self._waiting.pop(attempt.key, None)
+                attempt.refuse(Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000))
+            else:
+                again.append(attempt)
+        self._queue.extendleft(reversed(again))
+
+
+def _no_answer(attempt: _Attempt) -> ChatError:
+    if attempt.sent:
+        return CommitUnknown("The message may or may not have been stored. Send it again with the same id.")
+    return Unavailable("The service cannot store this now. Try again.", retry_after_ms=1_000)
+
+
+class Logs:
+    """The logs that this process uses, each once."""
+
+    def __init__(self, database: Database, audience: Audience) -> None:
+        self.collection: Collection = database["entries"]
+        self.projections = Projections(database)
+        self.audience = audience
+        self._logs: dict[str, Log] = {}
+        self._loading: dict[str, asyncio.Task[Log]] = {}
+        self._reads: dict[tuple[str, int, int], asyncio.Task[list[Entry]]] = {}
+        self._tasks = Tasks()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Own the tasks of all logs; what they are writing is finished before this ends."""
+        sweeper = asyncio.create_task(self._drop_unused())
+        try:
+            yield self
+        finally:
+            sweeper.cancel()
+            await self._tasks.close(grace_seconds=ATTEMPT_SECONDS)
+
+    def spawn[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run work of a log."""
+        return self._tasks.spawn(work)
+
+    def known(self, conversation_id: str) -> Log | None:
+        """Return the log if this process has it."""
+        return self._logs.get(conversation_id)
+
+    @asynccontextmanager
+    async def use(self, conversation_id: str) -> AsyncIterator[Log]:
+        """Hold a conversation's log; it may be behind, but never wrong."""
+        log = await self.get(conversation_id)
+        log.users += 1
+        try:
+            yield log
+        finally:
+            log.users -= 1
+            log.idle_since = asyncio.get_running_loop().time()
+
+    async def get(self, conversation_id: str) -> Log:
+        """Return a conversation's log, reading its state where this process does not have it; sequence 0: unknown.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        log = self._logs.get(conversation_id)
+        if log is None:
+            loading = self._loading.get(conversation_id)
+            if loading is None:
+                loading = self._loading[conversation_id] = self.spawn(self._load(conversation_id))
+            log = await asyncio.shield(loading)
+        log.idle_since = asyncio.get_running_loop().time()
+        return log
+
+    def keep(self, log: Log) -> None:
+        """Keep a log that has come to exist."""
+        self._logs.setdefault(log.conversation_id, log)
+
+    async def read(self, conversation_id: str, *, after: int, limit: int, upto: int = MAX_SEQUENCE) -> list[Entry]:
+        """Return up to `limit` committed entries in (after, upto], in order, from MongoDB."""
+        query = {"_id": {"$gt": entry_id(conversation_id, after), "$lte": entry_id(conversation_id, upto)}}
+        documents = await self.collection.find(query).sort("_id", 1).limit(limit).to_list(limit)
+        return [from_document(document) for document in documents]
+
+    async def read_shared(self, conversation_id: str, after: int, upto: int) -> list[Entry]:
+        """Return the entries in (after, upto]; readers who ask for the same at once cost one read."""
+        asked = (conversation_id, after, upto)
+        reading = self._reads.get(asked)
+        if reading is None:
+            reading = self._reads[asked] = self.spawn(
+                self.read(conversation_id, after=after, upto=upto, limit=upto - after)
+            )
+            reading.add_done_callback(lambda _: self._reads.pop(asked))
+        return await asyncio.shield(reading)
+
+    async def _load(self, conversation_id: str) -> Log:
+        try:
+            log = Log(conversation_id, self, await self.projections.load(conversation_id))
+        finally:
+            del self._loading[conversation_id]
+        if log.sequence:
+            self.keep(log)
+        return log
+
+    async def _drop_unused(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_SECONDS / 2)
+            oldest = asyncio.get_running_loop().time() - KEEP_SECONDS
+            for log in tuple(self._logs.values()):
+                if not log.users and not log.busy and log.idle_since < oldest:
+                    del self._logs[log.conversation_id]

@@ -1,0 +1,37 @@
+"""Tasks that run beside the caller: each has an owner that keeps it, logs its failure and ends it."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+_logger = structlog.get_logger()
+
+
+class Tasks:
+    """The running tasks of one owner."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def spawn[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `work` until it is done or the owner closes; a failure that nobody awaits is logged."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def close(self, *, grace_seconds: float = 0.0) -> None:
+        """Wait for what runs, at most `grace_seconds`, then cancel the rest."""
+        if self._running and grace_seconds:
+            await asyncio.wait(self._running, timeout=grace_seconds)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.error("task.failed", task=task.get_coro().__qualname__, exc_info=error)  # type: ignore[union-attr]
