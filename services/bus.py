@@ -1,0 +1,177 @@
+"""Messages between processes over Redis pub/sub: at most once, so whoever listens compares with the log.
+
+One connection listens for the whole process, and one task owns it: a connection that breaks, or that stays silent
+although this process speaks on it, is replaced, its channels are subscribed again, and the listeners are told, because
+they may have missed something. Decision 2 says why this is not broadcaster.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import structlog
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.tasks import Tasks
+
+COMMAND_SECONDS = 0.25
+SILENCE_SECONDS = 5.0  # without a message for so long, the process sends one to itself; twice, and the line is dead
+OUTGOING = 10_000  # messages that wait to be published; above it the oldest is dropped: the log has it
+RUN = 200  # messages in one round trip
+RECONNECT_SECONDS = (0.05, 1.0)  # the first pause and the longest
+
+_logger = structlog.get_logger()
+_FAILURES = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
+
+
+class Bus:
+    """This process's ear and voice on Redis."""
+
+    def __init__(self, redis_url: str, instance: str) -> None:
+        self._url = redis_url
+        self._own_channel = f"parley:probe:{instance}"
+        self._client: Redis = Redis.from_url(
+            redis_url,
+            socket_timeout=COMMAND_SECONDS,
+            socket_connect_timeout=COMMAND_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._listening: Any = None  # the connection while it is up; None while Redis is away
+        self._channels: dict[str, asyncio.Event] = {self._own_channel: asyncio.Event()}
+        self._unconfirmed: dict[str, deque[asyncio.Event]] = {}  # by channel, in the order of the commands
+        self._outgoing: deque[tuple[str, bytes]] = deque(maxlen=OUTGOING)
+        self._speak = asyncio.Event()
+        self.on_message: Callable[[str, bytes], None] = lambda _channel, _data: None
+        self.on_connected: Callable[[], None] = lambda: None
+        self.up = asyncio.Event()  # set while every channel is subscribed and confirmed
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Listen and speak until this ends."""
+        tasks = Tasks()
+        tasks.spawn(self._keep_listening())
+        tasks.spawn(self._keep_speaking())
+        try:
+            yield self
+        finally:
+            await tasks.close()
+            await self._client.aclose()
+
+    async def ping(self) -> None:
+        """Ask Redis for a sign of life.
+
+        Raises:
+            RedisError, OSError, TimeoutError: there was none in time.
+        """
+        async with asyncio.timeout(COMMAND_SECONDS):
+            await self._client.ping()
+
+    def publish(self, channel: str, data: bytes) -> None:
+        """Send to every process that listens, soon, and in the order of the calls."""
+        self._outgoing.append((channel, data))
+        self._speak.set()
+
+    async def subscribe(self, channel: str) -> bool:
+        """Listen to a channel; return whether Redis has confirmed it.
+
+        False means that Redis is away: the channel is subscribed as soon as it is back, and `on_connected` called then.
+        """
+        confirmed = self._channels.get(channel)
+        if confirmed is None:
+            confirmed = self._channels[channel] = asyncio.Event()
+            if self._listening is not None:
+                await self._command("SUBSCRIBE", channel)
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await confirmed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Listen no longer."""
+        if self._channels.pop(channel, None) is not None and self._listening is not None:
+            await self._command("UNSUBSCRIBE", channel)
+
+    async def _command(self, verb: str, *channels: str) -> None:
+        if verb == "SUBSCRIBE":
+            for channel in channels:
+                self._unconfirmed.setdefault(channel, deque()).append(self._channels[channel])
+        with contextlib.suppress(*_FAILURES):  # the listening task sees the same failure and starts anew
+            await self._listening.send_command(verb, *channels)
+
+    async def _keep_listening(self) -> None:
+        pause, longest = RECONNECT_SECONDS
+        while True:
+            try:
+                await self._listen()
+            except _FAILURES as error:
+                _logger.warning("bus.lost", error=repr(error), was_up=self.up.is_set())
+            finally:
+                pause = RECONNECT_SECONDS[0] if self.up.is_set() else min(pause * 2, longest)
+                self.up.clear()
+                self._listening = None
+            await asyncio.sleep(pause)
+
+    async def _listen(self) -> None:
+        pool = ConnectionPool.from_url(
+            self._url, protocol=2, socket_connect_timeout=COMMAND_SECONDS, retry=Retry(NoBackoff(), 0)
+        )
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own gap
+        try:
+            await connection.connect()
+            self._unconfirmed.clear()
+            for confirmed in self._channels.values():
+                confirmed.clear()
+            self._listening = connection
+            await self._command("SUBSCRIBE", *self._channels)
+            probed = False
+            while True:
+                try:
+                    message = await connection.read_response(timeout=SILENCE_SECONDS, disconnect_on_error=False)
+                except TimeoutError:
+                    if probed:
+                        raise
+                    self.publish(self._own_channel, b"")
+                    probed = True
+                    continue
+                probed = False
+                self._take(message)
+        finally:
+            await connection.disconnect(nowait=True)
+
+    def _take(self, message: list[Any]) -> None:
+        kind, channel = message[0], message[1].decode()
+        if kind == b"message":
+            if channel != self._own_channel:
+                self.on_message(channel, message[2])
+        elif kind == b"subscribe":
+            waiting = self._unconfirmed.get(channel)
+            if waiting:
+                waiting.popleft().set()
+                if not waiting:
+                    del self._unconfirmed[channel]
+            if not self.up.is_set() and not self._unconfirmed:
+                self.up.set()
+                self.on_connected()
+
+    async def _keep_speaking(self) -> None:
+        while True:
+            await self._speak.wait()
+            self._speak.clear()
+            while self._outgoing:
+                run = [self._outgoing.popleft() for _ in range(min(RUN, len(self._outgoing)))]
+                try:
+                    async with asyncio.timeout(COMMAND_SECONDS), self._client.pipeline(transaction=False) as pipeline:
+                        for channel, data in run:
+                            pipeline.publish(channel, data)
+                        await pipeline.execute()
+                except _FAILURES as error:
+                    # Lost: the others find it by comparing with the log.
+                    _logger.warning("bus.not_published", messages=len(run), error=repr(error))

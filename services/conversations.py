@@ -1,0 +1,307 @@
+"""Conversations and who is in them: the rules of making, joining and leaving."""
+
+import base64
+import binascii
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services import ids
+from services.entries import ConversationCreated, ConversationKind, Draft, MemberAdded, MemberRemoved, MemberRole
+from services.errors import BadUserInput, ChatError, Forbidden, InvalidInput, NotFound
+from services.log import Decide, Log, Logs
+from services.mongo import Collection, Database, Document, parsed
+from services.paging import Page, Window, read_page
+from services.positions import Position
+from services.state import Conversation, Member, State, inbox_id, member_id
+from services.users import Users
+
+GROUP_MEMBERS = 500
+USERS_IN_A_CALL = 100
+TITLE_LENGTH = 200
+
+_CONVERSATION = ("input", "conversationId")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A conversation as it was when its log had just reached `sequence`."""
+
+    conversation: Conversation
+    sequence: int
+
+
+class Unneeded(ChatError):
+    """What was asked for is so already: no entry is written."""
+
+    code = "INTERNAL"
+
+    def __init__(self) -> None:
+        super().__init__("nothing to do")
+
+
+class Conversations:
+    """What users do with conversations; every method takes who asks, and says NOT_FOUND to whoever is not in."""
+
+    def __init__(self, database: Database, logs: Logs, users: Users, epoch: int) -> None:
+        self._members: Collection = database["members"]
+        self._inbox: Collection = database["inbox"]
+        self._logs = logs
+        self._users = users
+        self._epoch = epoch
+
+    # ------------------------------------------------------------ reading
+
+    async def visible(self, viewer_id: str, conversation_id: str) -> Snapshot | None:
+        """Return the conversation as it is now if the viewer is a member, else None."""
+        log = await self._fresh(conversation_id)
+        if log is None or await self.membership(viewer_id, conversation_id) is None:
+            return None
+        return _snapshot(log)
+
+    async def snapshot(self, conversation_id: str) -> Snapshot:
+        """Return an existing conversation for somebody who was already found to be allowed to see it."""
+        return _snapshot(await self._logs.get(conversation_id))
+
+    async def membership(self, viewer_id: str, conversation_id: str) -> Member | None:
+        """Return the viewer's active membership as far as this process has seen the log."""
+        log = await self._logs.get(conversation_id)
+        await log.load_members([viewer_id])
+        return log.state.members[viewer_id]
+
+    def cursor(self, conversation_id: str, sequence: int) -> str:
+        """Return the cursor of a position."""
+        return Position(conversation_id, self._epoch, sequence).cursor()
+
+    async def of_user(self, viewer_id: str, window: Window, *, archived: bool | None) -> Page[Snapshot]:
+        """Return the viewer's conversations, the newest first; archived ones, the others, or (None) both."""
+        page: Page[str] = await read_page(
+            self._inbox,
+            (inbox_id(viewer_id, ""), inbox_id(viewer_id, "~")),
+            window,
+            key=lambda cursor, argument: inbox_id(viewer_id, _key_of(cursor, argument)),
+            item=lambda document: (_cursor_of(document["conversation"]), document["conversation"]),
+            where={"active": True},
+            newest_first=True,
+        )
+        items: list[tuple[str, Snapshot]] = []
+        for cursor, conversation_id in page.items:
+            snapshot = await self.visible(viewer_id, conversation_id)
+            if snapshot is not None and archived in {None, snapshot.conversation.archived_at is not None}:
+                items.append((cursor, snapshot))
+        return Page(items, page.has_previous, page.has_next)
+
+    async def members(self, conversation_id: str, window: Window) -> Page[Member]:
+        """Return the active members of a conversation that the caller may see."""
+
+        def item(document: Document) -> tuple[str, Member]:
+            member = parsed(Member, document)
+            assert member is not None
+            return _cursor_of(member.user_id), member
+
+        return await read_page(
+            self._members,
+            (member_id(conversation_id, ""), member_id(conversation_id, "~")),
+            window,
+            key=lambda cursor, argument: member_id(conversation_id, _key_of(cursor, argument)),
+            item=item,
+            where={"active": True},
+        )
+
+    # ------------------------------------------------------------ changing
+
+    async def create(
+        self,
+        creator_id: str,
+        kind: ConversationKind,
+        *,
+        title: str | None,
+        member_ids: Sequence[str],
+        client_id: str | None,
+    ) -> Snapshot:
+        """Make a conversation, or return the one that this creator's client id, or this pair, already has."""
+        title = _valid_title(title)
+        others = [user_id for user_id in dict.fromkeys(member_ids) if user_id != creator_id]
+        if kind is ConversationKind.DIRECT:
+            if len(others) != 1:
+                raise InvalidInput("A direct conversation has exactly one other member.", ("input", "memberIds"))
+            if title is not None:
+                raise InvalidInput("A direct conversation has no title.", ("input", "title"))
+        await self._require_users(others, ("input", "memberIds"))
+        if kind is ConversationKind.DIRECT:
+            conversation_id = ids.derived_id("cnv", "direct", *sorted((creator_id, others[0])))
+        elif client_id is not None:
+            valid_client_id(client_id, ("input", "clientConversationId"))
+            conversation_id = ids.derived_id("cnv", "client", creator_id, client_id)
+        else:
+            conversation_id = ids.new_id("cnv")
+        log = await self._logs.get(conversation_id)
+        if log.sequence == 0:
+            role = MemberRole.OWNER if kind is ConversationKind.DIRECT else MemberRole.MEMBER
+            roles = ((creator_id, MemberRole.OWNER), *((user_id, role) for user_id in others))
+            draft = Draft(ConversationCreated, creator_id, {"conversation_kind": kind, "title": title, "roles": roles})
+            # One key for all who make this conversation: whoever comes second gets the first one's.
+            await log.append("create", lambda _: draft, base=0, concerns=())
+        snapshot = await self.visible(creator_id, conversation_id)
+        if snapshot is None:
+            raise NotFound("You are no longer in that conversation.", ("input", "clientConversationId"))
+        return snapshot
+
+    async def add_members(self, actor_id: str, conversation_id: str, user_ids: Sequence[str]) -> Snapshot:
+        """Add users, one entry each; whoever is in already stays as they are."""
+        log = await self._for_member(actor_id, conversation_id)
+        wanted = list(dict.fromkeys(user_ids))
+        _require_manager(log.state, actor_id)
+        await self._require_users(wanted, ("input", "userIds"))
+        for user_id in wanted:
+            await self._append(log, actor_id, _addition(actor_id, user_id), concerns=(actor_id, user_id))
+        return _snapshot(log)
+
+    async def remove_member(self, actor_id: str, conversation_id: str, user_id: str) -> Snapshot:
+        """Remove another member."""
+        log = await self._for_member(actor_id, conversation_id)
+        if user_id == actor_id:
+            raise InvalidInput("Use `leaveConversation` to leave.", ("input", "userId"))
+        await self._append(log, actor_id, _removal(actor_id, user_id), concerns=(actor_id, user_id))
+        return _snapshot(log)
+
+    async def leave(self, actor_id: str, conversation_id: str) -> Snapshot:
+        """Leave; the last owner cannot while others remain."""
+        log = await self._for_member(actor_id, conversation_id)
+        await self._append(log, actor_id, _departure(actor_id), concerns=(actor_id,))
+        return _snapshot(log)
+
+    async def _append(self, log: Log, actor_id: str, decide: Decide, *, concerns: Iterable[str]) -> None:
+        key = f"{actor_id}:{ids.new_id('op')}"  # no client's id contains a colon's left side of ours
+        try:
+            await log.append(key, decide, base=log.sequence, concerns=concerns)
+        except Unneeded:
+            return
+
+    async def _for_member(self, actor_id: str, conversation_id: str) -> Log:
+        """Return the log of a conversation that the actor is in, caught up."""
+        log = await self._fresh(conversation_id)
+        if log is None or await self.membership(actor_id, conversation_id) is None:
+            raise NotFound("There is no such conversation.", _CONVERSATION)
+        return log
+
+    async def _fresh(self, conversation_id: str) -> Log | None:
+        if ids.kind(conversation_id) != "cnv":
+            return None
+        log = await self._logs.get(conversation_id)
+        if log.sequence == 0:
+            return None
+        await log.catch_up()
+        return log
+
+    async def _require_users(self, user_ids: Sequence[str], path: tuple[str, ...]) -> None:
+        if len(user_ids) > USERS_IN_A_CALL:
+            raise InvalidInput(f"At most {USERS_IN_A_CALL} people at once.", path)
+        found = await self._users.get_many([user_id for user_id in user_ids if ids.kind(user_id) == "usr"])
+        if any(user_id not in found for user_id in user_ids):
+            raise NotFound("There is no such user.", path)
+
+
+def _snapshot(log: Log) -> Snapshot:
+    assert log.state.conversation is not None  # only existing logs are shown
+    return Snapshot(log.state.conversation, log.sequence)
+
+
+# ---------------------------------------------------------------- rules: pure functions of the log's prefix
+
+
+def active_member(state: State, user_id: str) -> tuple[Conversation, Member]:
+    """Return the conversation and the user's membership in it.
+
+    Raises:
+        NotFound: there is no such conversation for this user.
+    """
+    member = state.members[user_id]
+    if state.conversation is None or member is None:
+        raise NotFound("There is no such conversation.", _CONVERSATION)
+    return state.conversation, member
+
+
+def _require_manager(state: State, actor_id: str) -> Conversation:
+    conversation, member = active_member(state, actor_id)
+    if conversation.kind is ConversationKind.DIRECT:
+        raise Forbidden("The members of a direct conversation cannot be changed.", _CONVERSATION)
+    if member.role is MemberRole.MEMBER:
+        raise Forbidden("Only owners and moderators may change who is in.", _CONVERSATION)
+    return conversation
+
+
+def _addition(actor_id: str, user_id: str) -> Decide:
+    def decide(state: State) -> Draft:
+        conversation = _require_manager(state, actor_id)
+        if state.members[user_id] is not None:
+            raise Unneeded
+        if conversation.kind is ConversationKind.GROUP and conversation.member_count >= GROUP_MEMBERS:
+            raise InvalidInput(f"A group has at most {GROUP_MEMBERS} members.", ("input", "userIds"))
+        return Draft(MemberAdded, actor_id, {"user_id": user_id, "role": MemberRole.MEMBER})
+
+    return decide
+
+
+def _removal(actor_id: str, user_id: str) -> Decide:
+    def decide(state: State) -> Draft:
+        _require_manager(state, actor_id)
+        _, actor = active_member(state, actor_id)
+        member = state.members[user_id]
+        if member is None:
+            raise NotFound("There is no such member.", ("input", "userId"))
+        if actor.role is not MemberRole.OWNER and member.role is not MemberRole.MEMBER:
+            raise Forbidden("Only an owner may remove owners and moderators.", ("input", "userId"))
+        return Draft(MemberRemoved, actor_id, {"user_id": user_id, "role": member.role})
+
+    return decide
+
+
+def _departure(actor_id: str) -> Decide:
+    def decide(state: State) -> Draft:
+        conversation, member = active_member(state, actor_id)
+        if conversation.kind is ConversationKind.DIRECT:
+            raise Forbidden("A direct conversation cannot be left.", _CONVERSATION)
+        if member.role is MemberRole.OWNER and conversation.owner_count == 1 and conversation.member_count > 1:
+            raise Forbidden("The last owner cannot leave while others remain.", _CONVERSATION)
+        return Draft(MemberRemoved, actor_id, {"user_id": actor_id, "role": member.role})
+
+    return decide
+
+
+# ---------------------------------------------------------------- input
+
+
+def valid_client_id(value: str, path: tuple[str, ...]) -> str:
+    """Return an id made by a client: 1 to 64 printable ASCII characters.
+
+    Raises:
+        InvalidInput: it is anything else.
+    """
+    if not 1 <= len(value) <= 64 or not value.isascii() or not value.isprintable():
+        raise InvalidInput("An id has 1 to 64 printable ASCII characters.", path)
+    return value
+
+
+def _valid_title(title: str | None) -> str | None:
+    if title is None:
+        return None
+    text = unicodedata.normalize("NFC", title).strip()
+    if not 1 <= len(text) <= TITLE_LENGTH or not text.isprintable():
+        raise InvalidInput(f"A title has 1 to {TITLE_LENGTH} printable characters.", ("input", "title"))
+    return text
+
+
+def _cursor_of(key: str) -> str:
+    return base64.urlsafe_b64encode(f"1:{key}".encode()).rstrip(b"=").decode()
+
+
+def _key_of(cursor: str, argument: str) -> str:
+    try:
+        text = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+    except (UnicodeError, binascii.Error):
+        text = ""
+    version, _, key = text.partition(":")
+    if version != "1" or ids.kind(key) is None:
+        raise BadUserInput(f"`{argument}` is not a cursor.")
+    return key

@@ -1,0 +1,118 @@
+"""Keeps the logs that somebody watches live: whole, in order, whatever Redis loses.
+
+A watched log has a Redis channel. What that channel loses is found by comparing with MongoDB: after every reconnect to
+Redis, every 10 s, and every second while Redis is away.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import batched
+from typing import Self
+
+import structlog
+from pymongo.errors import PyMongoError
+
+from services.bus import Bus
+from services.entries import MAX_SEQUENCE, Entry, entry_id, from_bytes, from_document, to_bytes
+from services.log import Log, Logs
+from services.tasks import Tasks
+
+COMPARE_SECONDS = 10.0
+POLL_SECONDS = 1.0  # instead, while Redis is away
+TAILS = 100  # logs compared by one read
+TAIL_ENTRIES = 1_000  # entries that one such read returns at most
+
+_CHANNEL = "parley:log:"
+_logger = structlog.get_logger()
+
+
+class Announcer:
+    """Tells the other processes of new entries."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def publish(self, conversation_id: str, entries: Sequence[Entry]) -> None:
+        """Send the entries to whoever watches the conversation."""
+        self._bus.publish(_CHANNEL + conversation_id, to_bytes(entries))
+
+
+class Feeds:
+    """The logs that are watched in this process."""
+
+    def __init__(self, logs: Logs, bus: Bus) -> None:
+        self._logs = logs
+        self._bus = bus
+        self._watched: dict[str, Log] = {}
+        self._compare_now = asyncio.Event()
+        bus.on_message = self._heard
+        bus.on_connected = self._compare_now.set
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Compare the watched logs with MongoDB until this ends."""
+        tasks = Tasks()
+        tasks.spawn(self._keep_comparing())
+        try:
+            yield self
+        finally:
+            await tasks.close()
+
+    @asynccontextmanager
+    async def watch(self, conversation_id: str, watcher: Callable[[], None]) -> AsyncIterator[Log]:
+        """Yield the log, caught up, and keep it live; `watcher` is called whenever entries were added to it.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        async with self._logs.use(conversation_id) as log:
+            log.watchers.add(watcher)
+            self._watched[conversation_id] = log
+            try:
+                # Confirmed first and read after: what is committed in between is heard.
+                await self._bus.subscribe(_CHANNEL + conversation_id)
+                await log.catch_up()
+                yield log
+            finally:
+                log.watchers.discard(watcher)
+                if not log.watchers:
+                    del self._watched[conversation_id]
+                    await self._bus.unsubscribe(_CHANNEL + conversation_id)
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        log = self._watched.get(channel.removeprefix(_CHANNEL))
+        if log is not None:
+            log.see(from_bytes(data))
+
+    async def _keep_comparing(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(COMPARE_SECONDS if self._bus.up.is_set() else POLL_SECONDS):
+                    await self._compare_now.wait()
+            except TimeoutError:
+                pass
+            self._compare_now.clear()
+            try:
+                for logs in batched(tuple(self._watched.values()), TAILS, strict=False):
+                    await self._compare(logs)
+            except PyMongoError as error:
+                _logger.warning("feeds.not_compared", error=repr(error))
+
+    async def _compare(self, logs: Sequence[Log]) -> None:
+        tails = [
+            {
+                "_id": {
+                    "$gt": entry_id(log.conversation_id, log.sequence),
+                    "$lte": entry_id(log.conversation_id, MAX_SEQUENCE),
+                }
+            }
+            for log in logs
+        ]
+        found = (
+            await self._logs.collection.find({"$or": tails}).sort("_id", 1).limit(TAIL_ENTRIES).to_list(TAIL_ENTRIES)
+        )
+        for log in logs:
+            log.see(entry for entry in map(from_document, found) if entry.conversation_id == log.conversation_id)
+        if len(found) == TAIL_ENTRIES:
+            self._compare_now.set()

@@ -1,0 +1,98 @@
+"""Pages of a range of ids: Relay's paging arguments in, documents and true answers about what lies beyond out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from services.errors import BadUserInput
+from services.mongo import Collection, Document
+
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a connection is asked for: the first or the last `limit` items between two cursors."""
+
+    limit: int
+    from_end: bool
+    after: str | None
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page[T]:
+    """Items in the connection's order, each with its cursor, and whether there are more on either side."""
+
+    items: list[tuple[str, T]]
+    has_previous: bool
+    has_next: bool
+
+
+def window(first: int | None, after: str | None, last: int | None, before: str | None) -> Window:
+    """Return the window of Relay's arguments.
+
+    Raises:
+        BadUserInput: both or neither direction makes sense of them, or more than 100 items are asked for.
+    """
+    if first is not None and last is not None:
+        raise BadUserInput("`first` and `last` cannot be used together.")
+    for name, count in (("first", first), ("last", last)):
+        if count is not None and not 0 <= count <= LARGEST_PAGE:
+            raise BadUserInput(f"`{name}` must be between 0 and {LARGEST_PAGE}.")
+    if last is not None:
+        return Window(last, from_end=True, after=after, before=before)
+    return Window(DEFAULT_PAGE if first is None else first, from_end=False, after=after, before=before)
+
+
+async def read_page[T](
+    collection: Collection,
+    span: tuple[str, str],
+    window: Window,
+    *,
+    key: Callable[[str, str], str],
+    item: Callable[[Document], tuple[str, T]],
+    where: dict[str, Any] | None = None,
+    newest_first: bool = False,
+) -> Page[T]:
+    """Read one page of the ids inside `span`, both ends excluded.
+
+    `key` turns a cursor and the name of its argument into an id; `item` a document into a cursor and a value.
+    """
+    low, high = span
+    after = key(window.after, "after") if window.after is not None else None
+    before = key(window.before, "before") if window.before is not None else None
+    if newest_first:
+        after, before = before, after
+    # In the order of ids now: `after` is the lower bound, `before` the upper one.
+    lower, upper = max(low, after or low), min(high, before or high)
+    descending = window.from_end != newest_first
+
+    async def find(bounds: dict[str, str], limit: int, *, descending: bool) -> list[Document]:
+        query = {"_id": bounds, **(where or {})}
+        return await collection.find(query).sort("_id", -1 if descending else 1).limit(limit).to_list(limit)
+
+    async def any_in(bounds: dict[str, str], *, descending: bool) -> bool:
+        return bool(await find(bounds, 1, descending=descending))
+
+    documents: list[Document] = []
+    more = False
+    if lower < upper:
+        documents = await find({"$gt": lower, "$lt": upper}, window.limit + 1, descending=descending)
+        more = len(documents) > window.limit
+        documents = documents[: window.limit]
+    if descending:
+        documents.reverse()
+    if documents:
+        first_id, last_id = documents[0]["_id"], documents[-1]["_id"]
+    else:
+        first_id, last_id = upper, lower
+    below = (descending and more) or (low < first_id and await any_in({"$gt": low, "$lt": first_id}, descending=True))
+    above = (not descending and more) or (
+        last_id < high and await any_in({"$gt": last_id, "$lt": high}, descending=False)
+    )
+    if newest_first:
+        documents.reverse()
+        below, above = above, below
+    return Page([item(document) for document in documents], has_previous=below, has_next=above)

@@ -1,0 +1,243 @@
+"""Signed-in devices: how a session begins, renews its tokens and ends.
+
+A refresh token is `<session id>.<family><secret>`. The family is the same in all tokens of a session: whoever shows it
+with a secret that is no longer valid held a token of this session once, and somebody else has gone on with it: then the
+session ends. Only digests are stored.
+"""
+
+import hashlib
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import override
+
+from odmantic import Field, Model
+from odmantic.config import ODMConfigDict
+
+from services import handles, ids, passwords
+from services.config import Settings
+from services.errors import Forbidden, InvalidCredentials, InvalidInput, Overloaded
+from services.mongo import Collection, Database, parsed
+from services.passwords import Passwords
+from services.tokens import Claims, Tokens
+from services.users import Role, User, Users, valid_handle
+
+# The reply with the new token may be lost, and two tabs may renew at once: both look like one token shown twice.
+_GRACE = timedelta(seconds=10)
+_FAMILY_LENGTH = 22  # characters of `token_urlsafe(16)`
+_RENEWED = {"current", "previous", "replaced_at", "rotation", "last_used_at", "expires_at"}  # what a renewal changes
+
+
+class Session(Model):
+    """One signed-in device."""
+
+    id: str = Field(primary_field=True)
+    user_id: str = Field(key_name="user")
+    device: str | None
+    created_at: datetime = Field(key_name="createdAt")
+    last_used_at: datetime = Field(key_name="lastUsedAt")
+    expires_at: datetime = Field(key_name="expiresAt")
+    revoked_at: datetime | None = Field(default=None, key_name="revokedAt")
+    family: str  # digest
+    current: list[str]  # digests of the newest token, or of two where the one before was used twice
+    previous: str | None = None  # digest of the token that these replaced; None before the first renewal
+    replaced_at: datetime | None = Field(default=None, key_name="replacedAt")  # None as `previous` is
+    rotation: int = 0  # how many tokens were given after the first
+
+    model_config = ODMConfigDict(collection="sessions")
+
+    @override
+    def __repr_args__(self) -> list[tuple[str | None, object]]:
+        return [("id", self.id)]
+
+    def is_live(self, now: datetime) -> bool:
+        """Return whether it can still be renewed."""
+        return self.revoked_at is None and now < self.expires_at
+
+    def knows(self, digest: str, now: datetime) -> bool:
+        """Return whether an honest device may show this token: the newest, or for a while the one before."""
+        in_grace = self.replaced_at is not None and now - self.replaced_at <= _GRACE
+        return digest in self.current or (digest == self.previous and in_grace)
+
+    def accepts(self, digest: str) -> bool:
+        """Return whether a known token gets a successor: one that was replaced already gets one more."""
+        return digest in self.current or len(self.current) == 1
+
+    def renewed(self, shown: str, successor: str, *, now: datetime, expires_at: datetime) -> "Session":
+        """Return the session after a token that it accepts was shown and got a successor."""
+        change: dict[str, object] = {
+            "last_used_at": now,
+            "expires_at": expires_at,
+            "rotation": self.rotation + 1,
+        }
+        if shown in self.current:
+            change |= {"current": [successor], "previous": shown, "replaced_at": now}
+        else:
+            change |= {"current": [*self.current, successor]}
+        return self.model_copy(update=change)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """A session and its new tokens; the refresh token exists nowhere else."""
+
+    user: User
+    session: Session
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    access_token_expires_at: datetime
+
+
+class Sessions:
+    """Sessions of all users; the sessions of one user are one range of ids."""
+
+    def __init__(
+        self, database: Database, *, users: Users, passwords: Passwords, tokens: Tokens, settings: Settings
+    ) -> None:
+        self._sessions: Collection = database["sessions"]
+        self._users = users
+        self._passwords = passwords
+        self._tokens = tokens
+        self._life = timedelta(days=settings.refresh_token_days)
+        self._operators = frozenset(settings.operators if settings.embedded else ())
+
+    async def register(
+        self, *, handle: str, password: str, display_name: str | None, device: str | None, now: datetime
+    ) -> SignedIn:
+        """Create an account and sign it in.
+
+        Raises:
+            InvalidInput: a part of the input is not allowed.
+            Conflict: the handle is taken.
+        """
+        form = valid_handle(handle)
+        is_operator = form in self._operators
+        if form in handles.RESERVED and not is_operator:
+            raise InvalidInput("This handle is reserved.", ("input", "handle"))
+        name = None if display_name is None else handles.display_name(display_name)
+        passwords.check_new(password, handle=form)
+        user = await self._users.create(
+            handle=form,
+            display_name=name,
+            password_hash=await self._passwords.hash(password),
+            roles=[Role.USER, Role.OPERATOR] if is_operator else [Role.USER],
+            now=now,
+        )
+        return await self._begin(user, device, now)
+
+    async def login(self, *, handle: str, password: str, device: str | None, now: datetime) -> SignedIn:
+        """Sign in on a device.
+
+        Raises:
+            InvalidCredentials: the handle or the password is wrong; which of them, nothing tells, not even the time.
+            Forbidden: the account is suspended.
+        """
+        user = await self._users.by_handle(handle)
+        matches = await self._passwords.verify(user.password_hash if user else None, password)
+        if user is None or not matches:
+            raise InvalidCredentials("The handle or the password is wrong.")
+        if user.suspended_at is not None:
+            raise Forbidden("This account is suspended.")
+        if passwords.is_outdated(user.password_hash):
+            await self._rehash(user, password)
+        return await self._begin(user, device, now)
+
+    async def refresh(self, refresh_token: str, now: datetime) -> SignedIn:
+        """Exchange a refresh token for new tokens; showing one that is no longer valid ends its session.
+
+        Raises:
+            InvalidCredentials: the token is not valid, or its session is over.
+        """
+        refused = InvalidCredentials("The refresh token is not valid. Sign in again.", ("input", "refreshToken"))
+        session_id, _, rest = refresh_token.partition(".")
+        family, digest = rest[:_FAMILY_LENGTH], _digest(refresh_token)
+        # Races are lost to other uses of the token or to the session's end, and there are not many of either.
+        while True:
+            session = await self.get(session_id)
+            if session is None or not session.is_live(now) or session.family != _digest(family):
+                raise refused
+            if not session.knows(digest, now):
+                await self.logout(session_id, now)
+                raise refused
+            user = await self._users.get(session.user_id)
+            if user is None or user.suspended_at is not None or not session.accepts(digest):
+                raise refused
+            token = _refresh_token(session_id, family)
+            renewed = session.renewed(digest, _digest(token), now=now, expires_at=now + self._life)
+            if await self._store(session, renewed):
+                return self._signed_in(user, renewed, token, now)
+
+    async def logout(self, session_id: str, now: datetime) -> None:
+        """End a session; one that is over already stays as it is."""
+        await self._sessions.update_one({"_id": session_id, "revokedAt": None}, {"$set": {"revokedAt": now}})
+
+    async def authenticate(self, access_token: str, now: datetime) -> Claims:
+        """Return who calls.
+
+        Raises:
+            TokenExpired: the token was valid once.
+            Unauthenticated: it is not valid.
+        """
+        return self._tokens.verify(access_token, now)
+
+    async def get(self, session_id: str) -> Session | None:
+        """Return the session with this id, or None."""
+        if ids.kind(session_id) != "ses":
+            return None
+        return parsed(Session, await self._sessions.find_one({"_id": session_id}))
+
+    async def of_user(self, user_id: str, now: datetime) -> list[Session]:
+        """Return the user's live sessions, the oldest first."""
+        prefix = f"ses_{user_id.removeprefix('usr_')}"
+        cursor = self._sessions.find({"_id": {"$gt": f"{prefix}_", "$lt": f"{prefix}`"}}).sort("_id", 1)
+        sessions = [Session.model_validate_doc(document) async for document in cursor]
+        return [session for session in sessions if session.is_live(now)]
+
+    async def _rehash(self, user: User, password: str) -> None:
+        with suppress(Overloaded):  # another login will find the time
+            await self._users.change_password_hash(
+                user.id, old=user.password_hash, new=await self._passwords.hash(password)
+            )
+
+    async def _begin(self, user: User, device: str | None, now: datetime) -> SignedIn:
+        session_id, family = ids.session(user.id), secrets.token_urlsafe(16)
+        token = _refresh_token(session_id, family)
+        session = Session(
+            id=session_id,
+            user_id=user.id,
+            device=handles.device(device),
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + self._life,
+            family=_digest(family),
+            current=[_digest(token)],
+        )
+        await self._sessions.insert_one(session.model_dump_doc())
+        return self._signed_in(user, session, token, now)
+
+    async def _store(self, session: Session, renewed: Session) -> bool:
+        """Store the renewal if nothing happened to the session meanwhile; return whether that was so."""
+        result = await self._sessions.update_one(
+            {"_id": session.id, "rotation": session.rotation, "revokedAt": None},
+            {"$set": renewed.model_dump_doc(include=_RENEWED)},
+        )
+        return result.matched_count == 1
+
+    def _signed_in(self, user: User, session: Session, refresh_token: str, now: datetime) -> SignedIn:
+        access_token, expires_at = self._tokens.issue(user_id=user.id, session_id=session.id, roles=user.roles, now=now)
+        return SignedIn(
+            user=user,
+            session=session,
+            access_token=access_token,
+            refresh_token=refresh_token,
+            access_token_expires_at=expires_at,
+        )
+
+
+def _refresh_token(session_id: str, family: str) -> str:
+    return f"{session_id}.{family}{secrets.token_urlsafe(32)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,177 @@
+"""Access tokens: signed here, verified without asking anybody; whether the session still lives they never say."""
+
+import base64
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from jwt.types import Options
+
+from services.config import Settings
+from services.errors import TokenExpired, Unauthenticated
+from services.users import Role
+
+_ALGORITHM = "EdDSA"
+_ISSUER = "parley"
+_MAX_LENGTH = 2_048  # characters; ours have about 400
+_CLOCK_SKEW_SECONDS = 5  # how far ahead another instance's clock may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a valid access token says."""
+
+    user_id: str
+    session_id: str
+    roles: frozenset[Role]
+    expires_at: datetime
+
+
+class Tokens:
+    """One key that signs, and several that may have signed."""
+
+    def __init__(
+        self,
+        *,
+        signing_key: Ed25519PrivateKey,
+        verification_keys: Iterable[Ed25519PublicKey] = (),
+        life_seconds: int,
+    ) -> None:
+        self._signing_key = signing_key
+        self._signing_key_id = _key_id(signing_key.public_key())
+        self._keys = {_key_id(key): key for key in (signing_key.public_key(), *verification_keys)}
+        self._life_seconds = life_seconds
+
+    def issue(self, *, user_id: str, session_id: str, roles: Iterable[Role], now: datetime) -> tuple[str, datetime]:
+        """Return a new access token and when it expires."""
+        expires = math.ceil(now.timestamp()) + self._life_seconds
+        claims = {
+            "iss": _ISSUER,
+            "sub": user_id,
+            "sid": session_id,
+            "roles": sorted(roles),
+            "iat": math.floor(now.timestamp()),
+            "exp": expires,
+        }
+        token = jwt.encode(claims, self._signing_key, _ALGORITHM, headers={"kid": self._signing_key_id})
+        return token, datetime.fromtimestamp(expires, UTC)
+
+    def verify(self, token: str, now: datetime) -> Claims:
+        """Return what a token says.
+
+        Raises:
+            TokenExpired: it was valid until its time was over.
+            Unauthenticated: anything else is wrong with it.
+        """
+        try:
+            claims = self._verified(token, now)
+            result = Claims(
+                user_id=claims["sub"],
+                session_id=claims["sid"],
+                roles=frozenset(map(Role, claims["roles"])),
+                expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+            )
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, RecursionError):
+            # What exactly is wrong is of no use to an honest caller.
+            raise Unauthenticated("The access token is not valid.") from None
+        if now >= result.expires_at:
+            raise TokenExpired("The access token has expired.")
+        return result
+
+    def jwks(self) -> dict[str, object]:
+        """Return the public keys as a JSON Web Key Set."""
+        return {
+            "keys": [
+                {**_public_members(key), "kid": key_id, "use": "sig", "alg": _ALGORITHM}
+                for key_id, key in self._keys.items()
+            ]
+        }
+
+    def _verified(self, token: str, now: datetime) -> dict[str, Any]:
+        if len(token) > _MAX_LENGTH:
+            raise ValueError("too long")
+        key = self._keys[jwt.get_unverified_header(token)["kid"]]
+        # The times are compared with the caller's `now`, not with the library's.
+        options: Options = {"verify_exp": False, "verify_iat": False}
+        claims = jwt.decode(token, key, [_ALGORITHM], options, issuer=_ISSUER)
+        if claims["iat"] > now.timestamp() + _CLOCK_SKEW_SECONDS:
+            raise ValueError("from the future")
+        return claims
+
+
+def open_tokens(settings: Settings) -> Tokens:
+    """Read the keys, and on the embedded stack make the signing key where there is none."""
+    path = settings.signing_key_file
+    if path is None:
+        assert settings.data is not None  # the settings have seen to it
+        path = settings.data / "keys" / "ed25519.pem"
+        _make_key(path)
+    return Tokens(
+        signing_key=_private_key(path),
+        verification_keys=map(_public_key, settings.verification_key_files),
+        life_seconds=settings.access_token_seconds,
+    )
+
+
+def _make_key(path: Path) -> None:
+    """Make a key file unless there is one; processes that start together agree on the first."""
+    if path.exists():
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    draft = path.with_suffix(f".{secrets.token_hex(8)}")
+    try:
+        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(draft)  # complete at once, and only one process can
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _private_key(path: Path) -> Ed25519PrivateKey:
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{path} holds no Ed25519 private key")  # noqa: TRY004 — it is about the file
+    return key
+
+
+def _public_key(path: Path) -> Ed25519PublicKey:
+    key = load_pem_public_key(path.read_bytes())
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError(f"{path} holds no Ed25519 public key")  # noqa: TRY004 — it is about the file
+    return key
+
+
+def _public_members(key: Ed25519PublicKey) -> dict[str, str]:
+    return {"crv": "Ed25519", "kty": "OKP", "x": _base64url(key.public_bytes(Encoding.Raw, PublicFormat.Raw))}
+
+
+def _key_id(key: Ed25519PublicKey) -> str:
+    """Return the key's thumbprint after RFC 7638: the digest of its members in order, without spaces."""
+    members = json.dumps(_public_members(key), sort_keys=True, separators=(",", ":"))
+    return _base64url(hashlib.sha256(members.encode()).digest())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

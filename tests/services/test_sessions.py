@@ -1,0 +1,455 @@
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from argon2 import PasswordHasher
+
+from services import ids, passwords
+from services.config import Settings
+from services.errors import (
+    Conflict,
+    Forbidden,
+    InvalidCredentials,
+    InvalidInput,
+    Overloaded,
+    TokenExpired,
+    Unauthenticated,
+)
+from services.mongo import Database, open_client, open_database
+from services.passwords import Passwords
+from services.sessions import Session, Sessions, SignedIn
+from services.tokens import open_tokens
+from services.users import Role, User, Users
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PASSWORD = "correct horse battery"
+GRACE = timedelta(seconds=10)
+TICK = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"operators": ("root", "admin")})
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Passwords]:
+    async with Passwords(threads=2) as pool:
+        yield pool
+
+
+def open_sessions(database: Database, pool: Passwords, settings: Settings) -> Sessions:
+    return Sessions(database, users=Users(database), passwords=pool, tokens=open_tokens(settings), settings=settings)
+
+
+@pytest.fixture
+def sessions(mongo_database: Database, pool: Passwords, settings: Settings) -> Sessions:
+    return open_sessions(mongo_database, pool, settings)
+
+
+@pytest.fixture
+async def another_process(pool: Passwords, settings: Settings) -> AsyncIterator[Sessions]:
+    """Sessions over connections of their own, as another instance has them."""
+    client = open_client(settings)
+    yield open_sessions(open_database(client, settings), pool, settings)
+    client.close()
+
+
+async def register(
+    sessions: Sessions, handle: str = "ada", password: str = PASSWORD, device: str | None = None, now: datetime = NOW
+) -> SignedIn:
+    return await sessions.register(handle=handle, password=password, display_name=None, device=device, now=now)
+
+
+async def login(sessions: Sessions, handle: str = "ada", password: str = PASSWORD, now: datetime = NOW) -> SignedIn:
+    return await sessions.login(handle=handle, password=password, device="phone", now=now)
+
+
+async def stored(sessions: Sessions, session_id: str) -> Session:
+    session = await sessions.get(session_id)
+    assert session is not None
+    return session
+
+
+async def assert_refused(sessions: Sessions, token: str, now: datetime) -> None:
+    with pytest.raises(InvalidCredentials) as refused:
+        await sessions.refresh(token, now)
+    assert refused.value.path == ("input", "refreshToken")
+
+
+# Registration and login
+
+
+async def test_registration_signs_in(sessions: Sessions) -> None:
+    made = await sessions.register(
+        handle="Ada", password=PASSWORD, display_name="Ada L.", device=" laptop\x00 ", now=NOW
+    )
+
+    assert (made.user.handle, made.user.display_name, made.user.roles) == ("ada", "Ada L.", [Role.USER])
+    assert made.session.device == "laptop"
+    assert made.session.expires_at == NOW + timedelta(days=30)
+    assert await stored(sessions, made.session.id) == made.session
+    claims = await sessions.authenticate(made.access_token, NOW)
+    assert (claims.user_id, claims.session_id) == (made.user.id, made.session.id)
+    assert claims.expires_at == made.access_token_expires_at == NOW + timedelta(seconds=600)
+
+
+async def test_no_secret_is_stored_or_shown(sessions: Sessions, mongo_database: Database) -> None:
+    made = await register(sessions)
+
+    documents = [await mongo_database[name].find().to_list(10) for name in ("users", "sessions", "handles")]
+    secret = made.refresh_token.partition(".")[2]
+    for text in (repr(documents), repr(made)):
+        assert PASSWORD not in text
+        assert secret not in text
+        assert secret[:22] not in text
+        assert made.access_token not in text
+
+
+async def test_a_taken_handle_is_a_conflict(sessions: Sessions) -> None:
+    await register(sessions)
+
+    with pytest.raises(Conflict) as refused:
+        await register(sessions, "ADA")
+
+    assert refused.value.path == ("input", "handle")
+
+
+@pytest.mark.parametrize(
+    ("handle", "password", "at"),
+    [
+        ("a da", PASSWORD, "handle"),
+        ("support", PASSWORD, "handle"),
+        ("ada", "seven77", "password"),
+        ("ada", "x" * 257, "password"),
+        ("ada.lovelace", "Ada.Lovelace", "password"),
+        ("ada", "12345678\ud800", "password"),
+    ],
+)
+async def test_a_bad_registration_is_refused_and_leaves_nothing(
+    sessions: Sessions, mongo_database: Database, handle: str, password: str, at: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await register(sessions, handle, password)
+
+    assert refused.value.path == ("input", at)
+    assert await mongo_database["handles"].find_one({}) is None
+
+
+async def test_a_bad_display_name_is_refused_before_the_handle_is_taken(
+    sessions: Sessions, mongo_database: Database
+) -> None:
+    with pytest.raises(InvalidInput):
+        await sessions.register(handle="ada", password=PASSWORD, display_name=" ", device=None, now=NOW)
+
+    assert await mongo_database["handles"].find_one({}) is None
+
+
+async def test_operators_are_those_whom_the_embedded_stack_names(
+    sessions: Sessions, mongo_database: Database, pool: Passwords, settings: Settings
+) -> None:
+    root = await register(sessions, "Root")
+    admin = await register(sessions, "admin")
+
+    assert root.user.roles == admin.user.roles == [Role.USER, Role.OPERATOR]
+    assert (await sessions.authenticate(root.access_token, NOW)).roles == {Role.USER, Role.OPERATOR}
+
+    tokens = open_tokens(settings)
+    production = Sessions(
+        mongo_database,
+        users=Users(mongo_database),
+        passwords=pool,
+        tokens=tokens,
+        settings=settings.model_copy(update={"embedded": False, "operators": ("grace",)}),
+    )
+    assert (await register(production, "grace")).user.roles == [Role.USER]
+
+
+async def test_each_login_is_a_session_of_its_own(sessions: Sessions) -> None:
+    first = await register(sessions)
+    second = await login(sessions, "ADA", now=NOW + TICK)
+    await register(sessions, "grace")
+
+    assert first.session.id != second.session.id
+    assert await sessions.of_user(first.user.id, NOW) == [first.session, second.session]
+
+
+async def test_a_password_may_be_typed_in_another_form(sessions: Sessions) -> None:
+    await register(sessions, password="pa\u0308sswo\u0308rd")
+
+    await login(sessions, password="p\u00e4ssw\u00f6rd")
+
+
+async def test_a_wrong_password_and_an_unknown_handle_look_the_same(sessions: Sessions) -> None:
+    await register(sessions)
+
+    refusals = []
+    for handle, password in [
+        ("ada", "wrong password"),
+        ("nobody", PASSWORD),
+        ("no handle", PASSWORD),
+        ("ada", "\ud800"),
+    ]:
+        with pytest.raises(InvalidCredentials) as refused:
+            await login(sessions, handle, password)
+        refusals.append((refused.value.message, refused.value.path))
+
+    assert len(set(refusals)) == 1
+
+
+async def test_a_suspended_account_cannot_sign_in_or_renew(sessions: Sessions, mongo_database: Database) -> None:
+    made = await register(sessions)
+    await mongo_database["users"].update_one({"_id": made.user.id}, {"$set": {"suspendedAt": NOW}})
+
+    with pytest.raises(Forbidden):
+        await login(sessions)
+    with pytest.raises(InvalidCredentials):
+        await login(sessions, password="wrong password")
+    await assert_refused(sessions, made.refresh_token, NOW)
+
+
+async def test_a_hash_with_old_parameters_is_renewed_at_login(sessions: Sessions, mongo_database: Database) -> None:
+    made = await register(sessions)
+    old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    await mongo_database["users"].update_one({"_id": made.user.id}, {"$set": {"passwordHash": old}})
+
+    await login(sessions)
+
+    document = await mongo_database["users"].find_one({"_id": made.user.id})
+    assert document is not None
+    assert document["passwordHash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    await login(sessions)
+
+
+# Access tokens
+
+
+async def test_an_expired_access_token_is_told_from_a_wrong_one(sessions: Sessions) -> None:
+    made = await register(sessions)
+
+    with pytest.raises(TokenExpired):
+        await sessions.authenticate(made.access_token, NOW + timedelta(seconds=600))
+    with pytest.raises(Unauthenticated):
+        await sessions.authenticate(made.refresh_token, NOW)
+
+
+# Refresh tokens
+
+
+async def test_each_refresh_gives_new_tokens_for_another_thirty_days(sessions: Sessions) -> None:
+    made = await register(sessions, device="laptop")
+    later = NOW + timedelta(days=29)
+    renewed = await sessions.refresh(made.refresh_token, later)
+    latest = await sessions.refresh(renewed.refresh_token, later + timedelta(days=29))
+
+    assert latest.user == made.user
+    assert latest.session.id == made.session.id
+    assert (latest.session.device, latest.session.created_at) == ("laptop", NOW)
+    assert latest.session.last_used_at == later + timedelta(days=29)
+    assert latest.session.expires_at == later + timedelta(days=59)
+    assert await stored(sessions, made.session.id) == latest.session
+    assert len({made.refresh_token, renewed.refresh_token, latest.refresh_token}) == 3
+    assert (await sessions.authenticate(latest.access_token, latest.session.last_used_at)).session_id == made.session.id
+
+
+async def test_a_refresh_token_that_was_not_used_expires(sessions: Sessions) -> None:
+    made = await register(sessions)
+
+    await assert_refused(sessions, made.refresh_token, NOW + timedelta(days=30))
+
+
+async def test_a_lost_reply_does_not_end_the_session(sessions: Sessions) -> None:
+    made = await register(sessions)
+    await sessions.refresh(made.refresh_token, NOW)
+
+    again = await sessions.refresh(made.refresh_token, NOW + GRACE)
+
+    await sessions.refresh(again.refresh_token, NOW + timedelta(minutes=9))
+
+
+async def test_either_of_two_successors_goes_on_and_then_the_other_is_theft(sessions: Sessions) -> None:
+    made = await register(sessions)
+    first = await sessions.refresh(made.refresh_token, NOW)
+    second = await sessions.refresh(made.refresh_token, NOW + TICK)
+    latest = await sessions.refresh(first.refresh_token, NOW + timedelta(minutes=9))
+
+    await assert_refused(sessions, second.refresh_token, NOW + timedelta(minutes=9))
+    await assert_refused(sessions, latest.refresh_token, NOW + timedelta(minutes=9))
+
+
+async def test_a_third_use_within_the_grace_is_refused_and_ends_nothing(sessions: Sessions) -> None:
+    made = await register(sessions)
+    await sessions.refresh(made.refresh_token, NOW)
+    second = await sessions.refresh(made.refresh_token, NOW)
+
+    await assert_refused(sessions, made.refresh_token, NOW + GRACE)
+
+    await sessions.refresh(second.refresh_token, NOW + GRACE)
+
+
+async def test_a_token_shown_again_after_the_grace_ends_the_session(sessions: Sessions) -> None:
+    made = await register(sessions)
+    renewed = await sessions.refresh(made.refresh_token, NOW)
+    late = NOW + GRACE + TICK
+
+    await assert_refused(sessions, made.refresh_token, late)
+
+    assert (await stored(sessions, made.session.id)).revoked_at == late
+    await assert_refused(sessions, renewed.refresh_token, late)
+    assert await sessions.of_user(made.user.id, late) == []
+
+
+async def test_a_token_shown_again_after_its_successor_ends_the_session(sessions: Sessions) -> None:
+    made = await register(sessions)
+    renewed = await sessions.refresh(made.refresh_token, NOW)
+    latest = await sessions.refresh(renewed.refresh_token, NOW)
+
+    await assert_refused(sessions, made.refresh_token, NOW)
+    await assert_refused(sessions, latest.refresh_token, NOW)
+
+
+async def test_theft_of_one_session_leaves_the_others(sessions: Sessions) -> None:
+    made = await register(sessions)
+    other = await login(sessions)
+    await sessions.refresh(made.refresh_token, NOW)
+    await assert_refused(sessions, made.refresh_token, NOW + timedelta(minutes=1))
+
+    await sessions.refresh(other.refresh_token, NOW + timedelta(minutes=1))
+
+
+async def test_tokens_that_never_were_are_refused_and_end_nothing(sessions: Sessions) -> None:
+    made = await register(sessions)
+    session_id, _, secret = made.refresh_token.partition(".")
+    nobody = ids.session(ids.user())
+
+    for token in (
+        "",
+        ".",
+        "x",
+        "\ud800",
+        session_id,
+        f"{session_id}.",
+        f"{session_id}.{'A' * 65}",
+        f"{nobody}.{secret}",
+    ):
+        await assert_refused(sessions, token, NOW)
+
+    await sessions.refresh(made.refresh_token, NOW)
+
+
+async def test_instances_that_refresh_with_one_token_at_once_keep_the_session(
+    sessions: Sessions, another_process: Sessions
+) -> None:
+    made = await register(sessions)
+
+    for round_ in range(5):
+        uses = (instance.refresh(made.refresh_token, NOW) for instance in [sessions, another_process] * 4)
+        results = await asyncio.gather(*uses, return_exceptions=True)
+
+        successes = [result for result in results if isinstance(result, SignedIn)]
+        assert len(successes) == 2
+        assert [type(result) for result in results].count(InvalidCredentials) == 6
+        made = successes[round_ % 2]
+    assert (await stored(sessions, made.session.id)).revoked_at is None
+
+
+async def test_a_session_that_ends_while_it_is_renewed_gives_no_tokens(
+    sessions: Sessions, another_process: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await register(sessions)
+    read_user = Users.get
+
+    async def end_and_read_user(users: Users, user_id: str) -> User | None:
+        await another_process.logout(made.session.id, NOW)
+        return await read_user(users, user_id)
+
+    monkeypatch.setattr(Users, "get", end_and_read_user)
+
+    await assert_refused(sessions, made.refresh_token, NOW)
+
+
+async def test_a_refresh_that_races_the_end_of_its_session_brings_nothing_back(
+    sessions: Sessions, another_process: Sessions
+) -> None:
+    for number in range(5):
+        made = await register(sessions, f"user{number}")
+
+        result, _ = await asyncio.gather(
+            sessions.refresh(made.refresh_token, NOW),
+            another_process.logout(made.session.id, NOW),
+            return_exceptions=True,
+        )
+
+        assert isinstance(result, SignedIn | InvalidCredentials)
+        await assert_refused(sessions, made.refresh_token, NOW)
+        assert (await stored(sessions, made.session.id)).revoked_at == NOW
+
+
+# Logout
+
+
+async def test_after_logout_the_session_is_over(sessions: Sessions) -> None:
+    made = await register(sessions)
+    other = await login(sessions)
+
+    await sessions.logout(made.session.id, NOW)
+    await sessions.logout(made.session.id, NOW + timedelta(hours=1))
+
+    assert (await stored(sessions, made.session.id)).revoked_at == NOW
+    await assert_refused(sessions, made.refresh_token, NOW)
+    assert await sessions.of_user(made.user.id, NOW) == [other.session]
+
+
+async def test_what_is_no_session_id_names_no_session(sessions: Sessions) -> None:
+    assert await sessions.get("ses_\ud800") is None
+    assert await sessions.get(ids.user()) is None
+    await sessions.logout(ids.session(ids.user()), NOW)
+
+
+# Passwords
+
+
+async def test_a_password_matches_its_hash_and_nobodys(pool: Passwords) -> None:
+    password_hash = await pool.hash(PASSWORD)
+
+    assert await pool.verify(password_hash, PASSWORD)
+    assert not await pool.verify(password_hash, PASSWORD + "x")
+    assert not await pool.verify("no hash", PASSWORD)
+    assert not await pool.verify(None, PASSWORD)
+    assert not passwords.is_outdated(password_hash)
+
+
+async def test_verifying_for_nobody_takes_as_long(pool: Passwords) -> None:
+    password_hash = await pool.hash(PASSWORD)
+
+    async def seconds(candidate: str | None) -> float:
+        """The least of several, which other load on the machine changes least."""
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            await pool.verify(candidate, "wrong password")
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert 0.5 < await seconds(None) / await seconds(password_hash) < 2
+
+
+async def test_too_many_at_once_are_told_to_come_back() -> None:
+    async with Passwords(threads=1) as pool:
+        results = await asyncio.gather(*(pool.hash(PASSWORD) for _ in range(70)), return_exceptions=True)
+
+        refused = [result for result in results if isinstance(result, Overloaded)]
+        assert len(refused) == 5
+        assert refused[0].retryable
+        assert refused[0].retry_after_ms == 1_000
+        assert await pool.hash(PASSWORD)
+
+
+async def test_no_thread_outlives_the_pool() -> None:
+    async with Passwords(threads=2) as pool:
+        await pool.hash(PASSWORD)
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("password")]
