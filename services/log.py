@@ -1,9 +1,9 @@
 """The log of each conversation as this process sees it, and the one way to write to it.
 
-Slot k+1 is inserted only by somebody who saw k committed, and only after every entry above the attempt's base was compared
-with its key: so there are no holes, and one key is one entry, whatever dies. `tests/model` checks this protocol
-exhaustively. What a process has seen of a log (`State` and the newest entries) only ever grows by committed entries, in
-order: from its own inserts, from other processes' messages, and from MongoDB.
+Slot k+1 is inserted only by somebody who saw k committed, and only after every entry above the attempt's base was
+compared with its key: so there are no holes, and one key is one entry, whatever dies. `tests/model` checks this
+protocol exhaustively. What a process has seen of a log (`State` and the newest entries) only ever grows by committed
+entries, in order: from its own inserts, from other processes' messages, and from MongoDB.
 """
 
 import asyncio
@@ -104,8 +104,8 @@ class Log:
                 self._advance(entry)
             elif entry.sequence > self.sequence and len(self._early) < NEWEST:
                 self._early[entry.sequence] = entry
-        while entry := self._early.pop(self.sequence + 1, None):  # type: ignore[assignment]  # None ends the loop
-            self._advance(entry)
+        while self.sequence + 1 in self._early:
+            self._advance(self._early.pop(self.sequence + 1))
         for sequence in [known for known in self._early if known <= self.sequence]:
             del self._early[sequence]
         if self._early and self._filling is None:

@@ -140,19 +140,18 @@ class Messages:
             Conflict: the key was first used for another message.
         """
         record_id = f"{log.conversation_id}:{key}"
+        base = log.sequence  # before the insert: another process may use this record as soon as it stands
         try:
-            await self._sends.insert_one({"_id": record_id, "base": log.sequence, "fingerprint": fingerprint})
+            await self._sends.insert_one({"_id": record_id, "base": base, "fingerprint": fingerprint})
         except DuplicateKeyError:
             record = await self._sends.find_one({"_id": record_id})
             assert record is not None  # records are never removed
             if record["fingerprint"] != fingerprint:
-                raise Conflict(
-                    "This id was used for another message.", ("input", "clientMessageId")
-                ) from None
+                raise Conflict("This id was used for another message.", ("input", "clientMessageId")) from None
             if record["base"] > log.sequence:
                 await log.catch_up()
             return int(record["base"])
-        return log.sequence
+        return base
 
 
 def _sending(sender_id: str, body: str, client_message_id: str) -> Decide:

@@ -1,8 +1,8 @@
 """What a prefix of a conversation's log amounts to: its metadata and who is in it, and how that is kept as documents.
 
 The documents (`conversations`, `members`, `inbox`) are projections: each says in `applied` up to which control entry it
-is right, and what is missing is read from the log through the entries' `control` links. So a writer that died between its
-entry and its projections leaves nothing wrong, only something to be caught up with.
+is right, and what is missing is read from the log through the entries' `control` links. So a writer that died between
+its entry and its projections leaves nothing wrong, only something to be caught up with.
 """
 
 import contextlib

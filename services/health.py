@@ -1,0 +1,79 @@
+"""Whether the parts that an API process needs answer, and how fast."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
+from services.clock import now
+
+CHECK_SECONDS = 2.0
+
+
+class HealthStatus(StrEnum):
+    HEALTHY = "HEALTHY"
+    DEGRADED = "DEGRADED"
+    UNHEALTHY = "UNHEALTHY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentHealth:
+    name: str
+    status: HealthStatus
+    latency_ms: float | None  # None when there was no answer
+    detail: str | None  # None when all is well
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    status: HealthStatus
+    version: str
+    instance: str
+    uptime_seconds: float
+    components: list[ComponentHealth]
+
+
+class HealthChecks:
+    """Asks each part for a sign of life. MongoDB holds the truth; without another part Parley is slower, not down."""
+
+    def __init__(self, *, version: str, instance: str, parts: Mapping[str, Callable[[], Awaitable[object]]]) -> None:
+        self._version = version
+        self._instance = instance
+        self._parts = parts
+        self._started = time.monotonic()
+
+    async def health(self) -> Health:
+        """Ask every part at once."""
+        components = await asyncio.gather(*(self._check(name) for name in self._parts))
+        return Health(
+            status=max((component.status for component in components), key=list(HealthStatus).index),
+            version=self._version,
+            instance=self._instance,
+            uptime_seconds=round(time.monotonic() - self._started, 3),
+            components=list(components),
+        )
+
+    async def is_ready(self) -> bool:
+        """Whether this process can serve: what it cannot do without answers."""
+        return (await self._check("mongodb")).status is HealthStatus.HEALTHY
+
+    async def _check(self, name: str) -> ComponentHealth:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._parts[name]()
+        except (PyMongoError, RedisError, OSError, TimeoutError):
+            status = HealthStatus.UNHEALTHY if name == "mongodb" else HealthStatus.DEGRADED
+            return ComponentHealth(
+                name=name, status=status, latency_ms=None, detail="does not answer", checked_at=now()
+            )
+        latency_ms = round((time.perf_counter() - started) * 1_000, 3)
+        return ComponentHealth(
+            name=name, status=HealthStatus.HEALTHY, latency_ms=latency_ms, detail=None, checked_at=now()
+        )

@@ -1,0 +1,106 @@
+"""What a subscriber of a conversation gets: the log from a position, `CaughtUp`, then the log as it grows."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services import ids
+from services.entries import Entry
+from services.errors import BadUserInput, Missing
+from services.feeds import Feeds
+from services.log import Log
+from services.positions import Position, position
+
+FARTHEST = 5_000  # entries that are replayed at most; further behind, reading the conversation anew is cheaper
+
+
+class ResyncReason(StrEnum):
+    TOO_FAR_BEHIND = "TOO_FAR_BEHIND"
+    EPOCH_CHANGED = "EPOCH_CHANGED"
+    NOT_VISIBLE = "NOT_VISIBLE"
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """All of the past has been sent, up to and including `sequence`."""
+
+    conversation_id: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncRequired:
+    """The position asked for cannot be served; the stream goes on after `sequence`."""
+
+    conversation_id: str
+    reason: ResyncReason
+    sequence: int
+
+
+type Update = Entry | CaughtUp | ResyncRequired
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationStream:
+    """A subscription that may begin: who asks for which conversation, and from where (None: from now)."""
+
+    viewer_id: str
+    conversation_id: str
+    after: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a stream begins: after `sequence`, with a notice first when that is not where it was asked to."""
+
+    sequence: int
+    notice: ResyncRequired | None = None
+
+
+class Streams:
+    """Decides whether and from where a viewer may follow a conversation."""
+
+    def __init__(self, feeds: Feeds, epoch: int) -> None:
+        self.feeds = feeds
+        self._epoch = epoch
+
+    def conversation(self, viewer_id: str, conversation_id: str, after: str | None) -> ConversationStream:
+        """Return the stream that was asked for.
+
+        Raises:
+            BadUserInput: `after` is no cursor of this conversation.
+            Missing: there cannot be such a conversation.
+        """
+        if ids.kind(conversation_id) != "cnv":
+            raise Missing("There is no such conversation.")
+        place = position(after, "after") if after is not None else None
+        if place is not None and place.conversation_id != conversation_id:
+            raise BadUserInput("`after` is a cursor of another conversation.")
+        return ConversationStream(viewer_id, conversation_id, place)
+
+    async def start(self, stream: ConversationStream, log: Log) -> Start:
+        """Return where the stream begins, given its log, watched and caught up.
+
+        Raises:
+            Missing: there is no such conversation for this viewer.
+            BadUserInput: the cursor names a position that the log has not reached.
+        """
+        await log.load_members([stream.viewer_id])
+        member = log.state.members[stream.viewer_id]
+        if member is None:
+            raise Missing("There is no such conversation.")
+        head, after = log.sequence, stream.after
+        if after is None:
+            return Start(head)
+        if after.epoch != self._epoch:
+            return _resync(stream, ResyncReason.EPOCH_CHANGED, head)
+        if after.sequence > head:
+            raise BadUserInput("`after` is a cursor of another conversation.")
+        if after.sequence < member.joined_sequence - 1:
+            return _resync(stream, ResyncReason.NOT_VISIBLE, head)
+        if head - after.sequence > FARTHEST:
+            return _resync(stream, ResyncReason.TOO_FAR_BEHIND, head)
+        return Start(after.sequence)
+
+
+def _resync(stream: ConversationStream, reason: ResyncReason, head: int) -> Start:
+    return Start(head, ResyncRequired(stream.conversation_id, reason, head))
