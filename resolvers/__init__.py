@@ -1,0 +1,1 @@
+"""Who asks, and which service answers; a few lines each."""

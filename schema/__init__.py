@@ -1,0 +1,1 @@
+"""What clients see: views of domain values and inputs; no I/O, no decisions."""

@@ -113,6 +113,8 @@ class Bus:
                 await self._listen()
             except _FAILURES as error:
                 _logger.warning("bus.lost", error=repr(error), was_up=self.up.is_set())
+            except Exception:  # whatever it was, a process must not stay deaf
+                _logger.exception("bus.failed")
             finally:
                 pause = RECONNECT_SECONDS[0] if self.up.is_set() else min(pause * 2, longest)
                 self.up.clear()
@@ -133,16 +135,14 @@ class Bus:
             await self._command("SUBSCRIBE", *self._channels)
             probed = False
             while True:
-                try:
-                    message = await connection.read_response(timeout=SILENCE_SECONDS, disconnect_on_error=False)
-                except TimeoutError:
-                    if probed:
-                        raise
+                message = await connection.read_response(timeout=SILENCE_SECONDS, disconnect_on_error=False)
+                if message is not None:
+                    self._take(message)
+                elif probed:
+                    raise TimeoutError("nothing is heard any more")
+                else:
                     self.publish(self._own_channel, b"")
-                    probed = True
-                    continue
-                probed = False
-                self._take(message)
+                probed = message is None
         finally:
             await connection.disconnect(nowait=True)
 

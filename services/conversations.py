@@ -5,6 +5,7 @@ import binascii
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from services import ids
 from services.entries import ConversationCreated, ConversationKind, Draft, MemberAdded, MemberRemoved, MemberRole
@@ -23,12 +24,17 @@ TITLE_LENGTH = 200
 _CONVERSATION = ("input", "conversationId")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A conversation as it was when its log had just reached `sequence`."""
+    """A conversation as it was when its log had just reached `last_sequence`."""
 
-    conversation: Conversation
-    sequence: int
+    id: str
+    kind: ConversationKind
+    title: str | None
+    created_at: datetime
+    archived_at: datetime | None
+    member_count: int
+    last_sequence: int
 
 
 class Unneeded(ChatError):
@@ -87,7 +93,7 @@ class Conversations:
         items: list[tuple[str, Snapshot]] = []
         for cursor, conversation_id in page.items:
             snapshot = await self.visible(viewer_id, conversation_id)
-            if snapshot is not None and archived in {None, snapshot.conversation.archived_at is not None}:
+            if snapshot is not None and archived in {None, snapshot.archived_at is not None}:
                 items.append((cursor, snapshot))
         return Page(items, page.has_previous, page.has_next)
 
@@ -203,8 +209,17 @@ class Conversations:
 
 
 def _snapshot(log: Log) -> Snapshot:
-    assert log.state.conversation is not None  # only existing logs are shown
-    return Snapshot(log.state.conversation, log.sequence)
+    conversation = log.state.conversation
+    assert conversation is not None  # only existing logs are shown
+    return Snapshot(
+        id=conversation.id,
+        kind=conversation.kind,
+        title=conversation.title,
+        created_at=conversation.created_at,
+        archived_at=conversation.archived_at,
+        member_count=conversation.member_count,
+        last_sequence=log.sequence,
+    )
 
 
 # ---------------------------------------------------------------- rules: pure functions of the log's prefix

@@ -4,6 +4,17 @@ A `UserError` is something the user can correct and becomes an entry of a payloa
 becomes a top-level error with `extensions.code`.
 """
 
+from enum import StrEnum
+
+
+class UserErrorCode(StrEnum):
+    INVALID_INPUT = "INVALID_INPUT"
+    NOT_FOUND = "NOT_FOUND"
+    FORBIDDEN = "FORBIDDEN"
+    CONFLICT = "CONFLICT"
+    RATE_LIMITED = "RATE_LIMITED"
+    INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+
 
 class ChatError(Exception):
     """An error that a caller may see whole."""
@@ -26,25 +37,25 @@ class UserError(ChatError):
 
 
 class InvalidInput(UserError):
-    code = "INVALID_INPUT"
+    code = UserErrorCode.INVALID_INPUT
 
 
 class NotFound(UserError):
     """Missing, or hidden from the caller: the two look the same."""
 
-    code = "NOT_FOUND"
+    code = UserErrorCode.NOT_FOUND
 
 
 class Forbidden(UserError):
-    code = "FORBIDDEN"
+    code = UserErrorCode.FORBIDDEN
 
 
 class Conflict(UserError):
-    code = "CONFLICT"
+    code = UserErrorCode.CONFLICT
 
 
 class InvalidCredentials(UserError):
-    code = "INVALID_CREDENTIALS"
+    code = UserErrorCode.INVALID_CREDENTIALS
 
 
 class Unauthenticated(ChatError):

@@ -139,22 +139,23 @@ class State:
         return {}
 
 
+def joined(entry: Entry, user_id: str, role: MemberRole) -> Member:
+    """Return the membership that begins with an entry."""
+    return Member(
+        id=member_id(entry.conversation_id, user_id),
+        conversation_id=entry.conversation_id,
+        user_id=user_id,
+        role=role,
+        active=True,
+        joined_sequence=entry.sequence,
+        joined_at=entry.at,
+        applied=entry.sequence,
+    )
+
+
 def _joining(entry: ConversationCreated | MemberAdded) -> list[Member]:
-    """Return the memberships that begin with an entry."""
     roles = entry.roles if isinstance(entry, ConversationCreated) else ((entry.user_id, entry.role),)
-    return [
-        Member(
-            id=member_id(entry.conversation_id, user_id),
-            conversation_id=entry.conversation_id,
-            user_id=user_id,
-            role=role,
-            active=True,
-            joined_sequence=entry.sequence,
-            joined_at=entry.at,
-            applied=entry.sequence,
-        )
-        for user_id, role in roles
-    ]
+    return [joined(entry, user_id, role) for user_id, role in roles]
 
 
 class Projections:

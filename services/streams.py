@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Never
 
 from services import ids
 from services.entries import Entry
@@ -46,6 +47,10 @@ class ConversationStream:
     viewer_id: str
     conversation_id: str
     after: Position | None
+
+    def __aiter__(self) -> Never:
+        """Look like the async iterable that GraphQL asks for; who serves streams shares them instead of iterating."""
+        raise TypeError("a stream is served, not iterated")
 
 
 @dataclass(frozen=True, slots=True)

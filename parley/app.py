@@ -1,0 +1,103 @@
+"""The ASGI app: which path is answered by what."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from parley.execution import Engine
+from parley.fanout import Fanout
+from parley.http import GraphQLOverHTTP, PlainRoutes
+from parley.pages import graphiql_page, pages
+from parley.transport import Transport
+from schema.api import graphql_schema
+from services.config import Settings
+from services.services import open_services
+
+
+class State(TypedDict):
+    """What the routes need; made when the app starts."""
+
+    http: GraphQLOverHTTP
+    plain: PlainRoutes
+    transport: Transport
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the app; its services open when it starts and close when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        async with open_services(settings) as services:
+            engine = Engine(graphql_schema())
+            fanout = Fanout(engine, services)
+            try:
+                yield {
+                    "http": GraphQLOverHTTP(engine, services),
+                    "plain": PlainRoutes(services),
+                    "transport": Transport(engine, fanout, services),
+                }
+            finally:
+                await fanout.close()
+
+    app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None)
+    app.router.routes += [
+        WebSocketRoute("/graphql", _Socket()),
+        Route("/graphql", _graphql, methods=["GET", "POST"]),
+        Route("/health", _health),
+        Route("/health/live", _live),
+        Route("/health/ready", _ready),
+        Route("/.well-known/jwks.json", _jwks),
+        *pages(),
+    ]
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.allowed_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+            max_age=600,
+        )
+    return app
+
+
+class _Socket:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["state"]["transport"](scope, receive, send)
+
+
+async def _graphql(request: Request) -> Response:
+    if (
+        request.method == "GET"
+        and "query" not in request.query_params
+        and "text/html" in request.headers.get("accept", "")
+    ):
+        return graphiql_page(request)
+    response: Response = await request.state.http(request)
+    return response
+
+
+async def _health(request: Request) -> Response:
+    response: Response = await request.state.plain.health(request)
+    return response
+
+
+async def _live(request: Request) -> Response:
+    response: Response = await request.state.plain.live(request)
+    return response
+
+
+async def _ready(request: Request) -> Response:
+    response: Response = await request.state.plain.ready(request)
+    return response
+
+
+async def _jwks(request: Request) -> Response:
+    response: Response = await request.state.plain.jwks(request)
+    return response

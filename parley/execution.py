@@ -1,0 +1,191 @@
+"""Execution of GraphQL documents, the same over every transport: parse, validate, run, and say what went wrong."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import orjson
+import structlog
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    get_operation_ast,
+    parse,
+    validate,
+)
+from graphql.execution import Executor, create_source_event_stream, execute_root_selection_set
+from pymongo.errors import PyMongoError
+
+from parley.sharing import Sharing, sharing
+from resolvers.context import Context
+from services.errors import ChatError, UserError, UserErrorCode
+from services.streams import ConversationStream
+
+CACHED_DOCUMENTS = 512
+TOKENS = 2_000  # of a document; parsing more of them costs the event loop noticeable time
+
+_logger = structlog.get_logger()
+
+type Errors = list[dict[str, Any]]
+
+
+class RequestRefused(Exception):
+    """The request was wrong before anything ran; `errors` are ready for the client."""
+
+    def __init__(self, errors: Errors) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation of a valid document."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    name: str | None
+    query: str
+
+    @property
+    def is_subscription(self) -> bool:
+        return self.definition.operation is OperationType.SUBSCRIPTION
+
+    @property
+    def is_mutation(self) -> bool:
+        return self.definition.operation is OperationType.MUTATION
+
+    @property
+    def sharing(self) -> Sharing:
+        """Which subscribers may share the executions of this subscription."""
+        return sharing(self.document, self.definition)
+
+
+class Engine:
+    """Executes operations against the schema."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._document = lru_cache(CACHED_DOCUMENTS)(self._parse_and_validate)
+
+    def operation(self, query: str, operation_name: str | None) -> Operation:
+        """Return the operation of a request.
+
+        Raises:
+            RequestRefused: a syntax error, a document that does not fit the schema, or no such operation.
+        """
+        document = self._document(query)
+        if isinstance(document, list):
+            raise RequestRefused(document)
+        definition = get_operation_ast(document, operation_name)
+        if definition is None:
+            message = "Name one of the document's operations." if operation_name is None else "No such operation."
+            raise RequestRefused([_error(message, "BAD_USER_INPUT")])
+        return Operation(document, definition, operation_name, query)
+
+    async def execute(
+        self, operation: Operation, variables: dict[str, Any] | None, context: Context, request_id: str
+    ) -> dict[str, Any]:
+        """Run a query or a mutation; return its response.
+
+        Raises:
+            RequestRefused: the variables do not fit; nothing was run.
+        """
+        executor = self.executor(operation, variables, context)
+        result = execute_root_selection_set(executor)
+        if executor.is_awaitable(result):
+            result = await result
+        return self.response(cast("ExecutionResult", result), request_id)
+
+    async def open_stream(self, executor: Executor[Any], request_id: str) -> ConversationStream:
+        """Resolve a subscription's root field to the stream it asks for.
+
+        Raises:
+            RequestRefused: the stream may not begin.
+        """
+        stream: Any = create_source_event_stream(executor)
+        if executor.is_awaitable(stream):
+            stream = await stream
+        if isinstance(stream, ExecutionResult):
+            raise RequestRefused([formatted(error, request_id) for error in stream.errors or ()])
+        return cast("ConversationStream", stream)
+
+    def executor(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> Executor[Any]:
+        """Return what can run the operation.
+
+        Raises:
+            RequestRefused: the variables do not fit.
+        """
+        executor = Executor.build(self._schema, operation.document, None, context, variables, operation.name)
+        if isinstance(executor, list):
+            raise RequestRefused([_of_request(error, "BAD_USER_INPUT") for error in executor])
+        return executor
+
+    async def event(self, executor: Executor[Any], context: Context, value: object, request_id: str) -> bytes:
+        """Return the serialised result of a subscription's document for one event."""
+        run = executor.build_per_event_executor(value)
+        run.context_value = context
+        result = run.execute_operation(False)  # its only, positional flag: not serially
+        if run.is_awaitable(result):
+            result = await result
+        return orjson.dumps(self.response(cast("ExecutionResult", result), request_id))
+
+    def response(self, result: ExecutionResult, request_id: str) -> dict[str, Any]:
+        """Return a result as it is sent."""
+        response: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            response["errors"] = [formatted(error, request_id) for error in result.errors]
+        return response
+
+    def _parse_and_validate(self, query: str) -> DocumentNode | Errors:
+        try:
+            document = parse(query, max_tokens=TOKENS)
+        except GraphQLError as error:
+            return [_of_request(error, "GRAPHQL_PARSE_FAILED")]
+        except RecursionError:
+            return [_error("The document is nested too deeply.", "QUERY_TOO_COMPLEX")]
+        errors = validate(self._schema, document, max_errors=20)
+        return [_of_request(error, "GRAPHQL_VALIDATION_FAILED") for error in errors] or document
+
+
+def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    """Return an error of an execution for the client; what is not the caller's to know is logged and masked."""
+    original = error.original_error
+    match original:
+        case None:
+            # The library's own: an argument that does not fit its type.
+            shown = _error(error.message, "BAD_USER_INPUT")
+        case UserError(code=UserErrorCode.INVALID_INPUT):
+            shown = _error(original.message, "BAD_USER_INPUT")
+        case ChatError():
+            shown = _error(original.message, original.code, retryable=original.retryable)
+            if original.retry_after_ms is not None:
+                shown["extensions"]["retryAfterMs"] = original.retry_after_ms
+        case PyMongoError():
+            _logger.warning("mongodb.failed", request_id=request_id, error=repr(original))
+            shown = _error("The service cannot do this now. Try again.", "UNAVAILABLE", retryable=True)
+            shown["extensions"]["retryAfterMs"] = 1_000
+        case _:
+            _logger.error("request.failed", request_id=request_id, path=error.path, exc_info=original)
+            shown = _error("Something went wrong.", "INTERNAL")
+            shown["extensions"]["requestId"] = request_id
+    return _with_place(shown, error)
+
+
+def _of_request(error: GraphQLError, code: str) -> dict[str, Any]:
+    return _with_place(_error(error.message, code), error)
+
+
+def _with_place(shown: dict[str, Any], error: GraphQLError) -> dict[str, Any]:
+    if error.locations:
+        shown["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
+    if error.path is not None:
+        shown["path"] = list(error.path)
+    return shown
+
+
+def _error(message: str, code: str, *, retryable: bool = False) -> dict[str, Any]:
+    return {"message": message, "extensions": {"code": str(code), "retryable": retryable}}

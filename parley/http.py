@@ -1,0 +1,171 @@
+"""GraphQL over HTTP, and the plain routes beside it.
+
+Follows the GraphQL over HTTP draft: request errors have no `data` and status 400 under
+`application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
+"""
+
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from ulid import ULID
+
+from parley.execution import Engine, Errors, RequestRefused, formatted
+from resolvers.context import Context
+from services.clock import now
+from services.errors import ChatError, Unauthenticated
+from services.services import Services
+from services.tokens import Claims
+
+BODY_BYTES = 256 * 1024
+JSON_TYPE = "application/json"
+RESPONSE_TYPE = "application/graphql-response+json"
+
+
+class GraphQLOverHTTP:
+    """Answers queries and mutations."""
+
+    def __init__(self, engine: Engine, services: Services) -> None:
+        self._engine = engine
+        self._services = services
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        request_id = str(ULID())
+        media_type = RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
+        if request.method == "GET":
+            asked = _from_query(request)
+        else:
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
+                return _refusal("Send the request as application/json.", "BAD_USER_INPUT", 415, media_type)
+            body = await _body(request)
+            if body is None:
+                return _refusal("The request is too large.", "PAYLOAD_TOO_LARGE", 413, media_type)
+            asked = _parsed(body)
+        if isinstance(asked, str):
+            return _refusal(asked, "BAD_USER_INPUT", 400, media_type)
+        query, variables, operation_name = asked
+        try:
+            claims = await self._claims(request)
+        except ChatError as error:
+            return _errors([formatted(GraphQLError(error.message, original_error=error), request_id)], 401, media_type)
+        try:
+            operation = self._engine.operation(query, operation_name)
+            if operation.is_subscription:
+                return _refusal("Subscriptions need a WebSocket.", "BAD_USER_INPUT", 400, media_type)
+            if operation.is_mutation and request.method == "GET":
+                response = _refusal("Mutations need POST.", "BAD_USER_INPUT", 405, media_type)
+                response.headers["allow"] = "POST"
+                return response
+            result = await self._engine.execute(operation, variables, Context(self._services, claims), request_id)
+        except RequestRefused as refused:
+            return _errors(refused.errors, 400 if media_type == RESPONSE_TYPE else 200, media_type)
+        return _response(result, 200, media_type)
+
+    async def _claims(self, request: Request) -> Claims | None:
+        header = request.headers.get("authorization")
+        if header is None:
+            return None
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("`Authorization` must be `Bearer <access token>`.")
+        return await self._services.sessions.authenticate(token.strip(), now())
+
+
+type Asked = tuple[str, dict[str, Any] | None, str | None]
+
+
+async def _body(request: Request) -> bytes | None:
+    """Return the body, or None as soon as it proves to be too large."""
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES:
+                return None
+    except ClientDisconnect:
+        return None
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> Asked | str:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "The body is not JSON, or nested too deeply."
+    return _asked(content)
+
+
+def _from_query(request: Request) -> Asked | str:
+    parameters = request.query_params
+    content: dict[str, Any] = {"query": parameters.get("query"), "operationName": parameters.get("operationName")}
+    if "variables" in parameters:
+        try:
+            content["variables"] = orjson.loads(parameters["variables"])
+        except orjson.JSONDecodeError:
+            return "`variables` is not JSON."
+    return _asked(content)
+
+
+def _asked(content: object) -> Asked | str:
+    """Return the parts of a request, or what is wrong with it."""
+    if not isinstance(content, dict):
+        return "The request is not a JSON object; batches are not accepted."
+    query, variables, name = content.get("query"), content.get("variables"), content.get("operationName")
+    if not isinstance(query, str):
+        return "`query` must be a string."
+    if variables is not None and not isinstance(variables, dict):
+        return "`variables` must be an object."
+    if name is not None and not isinstance(name, str):
+        return "`operationName` must be a string."
+    return query, variables, name or None
+
+
+def _refusal(message: str, code: str, status: int, media_type: str) -> Response:
+    return _errors([{"message": message, "extensions": {"code": code, "retryable": False}}], status, media_type)
+
+
+def _errors(errors: Errors, status: int, media_type: str) -> Response:
+    return _response({"errors": errors}, status, media_type)
+
+
+def _response(content: dict[str, Any], status: int, media_type: str) -> Response:
+    headers = {"vary": "Accept", "cache-control": "no-store"}
+    return Response(orjson.dumps(content), status, headers, media_type=f"{media_type}; charset=utf-8")
+
+
+class PlainRoutes:
+    """Health for machines, and the keys that verify access tokens."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def live(self, _request: Request) -> Response:
+        """Say that the event loop turns."""
+        return JSONResponse({"status": "live"})
+
+    async def ready(self, _request: Request) -> Response:
+        """Say whether this process can serve."""
+        ready = await self._services.health.is_ready()
+        return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+
+    async def health(self, _request: Request) -> Response:
+        """Say how the parts are."""
+        health = await self._services.health.health()
+        content = {
+            "status": health.status,
+            "version": health.version,
+            "instance": health.instance,
+            "uptimeSeconds": health.uptime_seconds,
+            "components": [
+                {"name": part.name, "status": part.status, "latencyMs": part.latency_ms, "detail": part.detail}
+                for part in health.components
+            ],
+        }
+        return JSONResponse(content, 503 if health.status == "UNHEALTHY" else 200)
+
+    async def jwks(self, _request: Request) -> Response:
+        """Publish the keys that verify access tokens (RFC 7517)."""
+        return JSONResponse(self._services.tokens.jwks(), headers={"cache-control": "public, max-age=300"})

@@ -1,0 +1,50 @@
+"""What every resolver is given: the services, the loaders of this operation, and who asks."""
+
+from dataclasses import dataclass, field
+
+import strawberry
+
+from loaders import Loaders, make_loaders
+from services.errors import Unauthenticated
+from services.services import Services
+from services.tokens import Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The context of one operation or one event."""
+
+    services: Services
+    claims: Claims | None  # None when the caller is not signed in
+    loaders: Loaders = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loaders", make_loaders(self.services))
+
+    @property
+    def viewer(self) -> Claims:
+        """Who asks.
+
+        Raises:
+            Unauthenticated: nobody that is known.
+        """
+        if self.claims is None:
+            raise Unauthenticated("Sign in and send the access token as `Authorization: Bearer …`.")
+        return self.claims
+
+    @property
+    def viewer_id(self) -> str:
+        """The id of who asks; raises as `viewer`."""
+        return self.viewer.user_id
+
+
+class SharedContext(Context):
+    """The context of an event that is executed once for many viewers: there is nobody to ask about."""
+
+    @property
+    def viewer(self) -> Claims:
+        """Fail loudly: what depends on the viewer must not be shared."""
+        raise RuntimeError("a field that depends on the viewer was resolved in a shared execution")
+
+
+Info = strawberry.Info[Context, None]

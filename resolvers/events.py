@@ -1,0 +1,28 @@
+"""What happens in a conversation, as subscribers see it."""
+
+from typing import Annotated
+
+import strawberry
+
+from resolvers.context import Info
+from services.entries import Entry
+from services.streams import CaughtUp, ConversationStream, ResyncRequired
+from services.users import User
+
+
+async def actor(root: strawberry.Parent[Entry], info: Info) -> User | None:
+    return await info.context.loaders.users.load(root.actor_id)
+
+
+async def cursor(root: strawberry.Parent[Entry | CaughtUp | ResyncRequired], info: Info) -> str:
+    return info.context.services.conversations.cursor(root.conversation_id, root.sequence)
+
+
+async def conversation_updates(
+    info: Info,
+    conversation_id: Annotated[strawberry.ID, strawberry.argument(description="The conversation's id.")],
+    after: Annotated[
+        str | None, strawberry.argument(description="The cursor of the last entry seen; from now when left out.")
+    ] = None,
+) -> ConversationStream:
+    return info.context.services.streams.conversation(info.context.viewer_id, conversation_id, after)

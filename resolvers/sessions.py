@@ -1,0 +1,47 @@
+"""Signing in and out."""
+
+from resolvers.context import Info
+from resolvers.payload import Payload, refusable
+from services.clock import now
+from services.sessions import Session, SignedIn
+
+
+def signed_in(result: SignedIn) -> Payload:
+    """Return the payload of everything that begins or renews a session."""
+    return Payload(
+        user=result.user,
+        session=result.session,
+        access_token=result.access_token,
+        refresh_token=result.refresh_token,
+        access_token_expires_at=result.access_token_expires_at,
+    )
+
+
+@refusable
+async def register(info: Info, handle: str, password: str, display_name: str | None, device: str | None) -> Payload:
+    sessions = info.context.services.sessions
+    return signed_in(
+        await sessions.register(handle=handle, password=password, display_name=display_name, device=device, now=now())
+    )
+
+
+@refusable
+async def login(info: Info, handle: str, password: str, device: str | None) -> Payload:
+    sessions = info.context.services.sessions
+    return signed_in(await sessions.login(handle=handle, password=password, device=device, now=now()))
+
+
+@refusable
+async def refresh_session(info: Info, refresh_token: str) -> Payload:
+    return signed_in(await info.context.services.sessions.refresh(refresh_token, now()))
+
+
+@refusable
+async def logout(info: Info) -> Payload:
+    session_id = info.context.viewer.session_id
+    await info.context.services.sessions.logout(session_id, now())
+    return Payload(session_id=session_id)
+
+
+async def is_current(root: Session, info: Info) -> bool:
+    return root.id == info.context.viewer.session_id

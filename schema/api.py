@@ -1,0 +1,64 @@
+"""The API's table of contents: queries, mutations, subscriptions."""
+
+from datetime import datetime
+
+import strawberry
+from graphql import GraphQLSchema, lexicographic_sort_schema, print_schema
+from strawberry.schema.config import StrawberryConfig
+from strawberry.tools import merge_types
+
+from resolvers import conversations, events, health, nodes, users
+from schema.connections import Node
+from schema.conversations import Conversation, ConversationMutations
+from schema.errors import InputError
+from schema.events import ConversationUpdate
+from schema.health import Health
+from schema.messages import Message, MessageMutations
+from schema.sessions import Session, SessionMutations
+from schema.users import User
+from schema.view import DateTime, resolved
+from schema.viewer import Viewer
+
+
+@strawberry.type(description="What can be asked.")
+class Query:
+    viewer: Viewer = resolved(users.viewer, Viewer, "The caller.")
+    node: Node | None = resolved(nodes.node, Node | None, "Anything by its id; null when missing or hidden.")
+    nodes: list[Node | None] = resolved(nodes.nodes, list[Node | None], "Many things by their ids, in that order.")
+    user_by_handle: User | None = resolved(users.user_by_handle, User | None, "A person by handle.")
+    conversation: Conversation | None = resolved(
+        conversations.conversation, Conversation | None, "A conversation by id; null for whoever is not a member."
+    )
+    health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
+
+
+Mutation = merge_types("Mutation", (SessionMutations, ConversationMutations, MessageMutations))
+
+
+@strawberry.type(description="What can be followed.")
+class Subscription:
+    conversation_updates = strawberry.subscription(
+        resolver=events.conversation_updates,
+        graphql_type=ConversationUpdate,
+        description="One conversation: its log from `after` (now when left out) and then live, `CaughtUp` between.",
+    )
+
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[User, Conversation, Message, Session, InputError],
+    config=StrawberryConfig(scalar_map={datetime: DateTime}),
+)
+
+
+def graphql_schema() -> GraphQLSchema:
+    """Return the schema as graphql-core executes it."""
+    core: GraphQLSchema = schema._schema  # noqa: SLF001  # Strawberry has no public name for it
+    return core
+
+
+def sdl() -> str:
+    """Return the schema's text, sorted; a sorted schema itself would lose Strawberry's enum types."""
+    return print_schema(lexicographic_sort_schema(graphql_schema())) + "\n"

@@ -1,0 +1,28 @@
+"""What the caller can correct."""
+
+import strawberry
+
+from resolvers.payload import Refusal
+from schema.view import field, view
+from services.errors import UserErrorCode
+
+strawberry.enum(UserErrorCode, description="Why a mutation was refused.")
+
+
+@strawberry.interface(description="Something the caller can correct.")
+class UserError:
+    code: UserErrorCode = field("Which kind of mistake it is.")
+    message: str = field("What is wrong, for people.")
+    path: list[str] | None = field('Where in the input, as in `["input", "body"]`; null when it is the whole.')
+
+
+@view(Refusal, "An input that cannot be accepted as it is.")
+class InputError(UserError):
+    pass
+
+
+@strawberry.type
+class Refusable:
+    """The part that all payloads have."""
+
+    user_errors: list[UserError] = field("Why it was refused; empty when it was done.")

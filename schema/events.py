@@ -1,0 +1,71 @@
+"""What happens in a conversation."""
+
+from datetime import datetime
+from typing import Annotated, Union
+
+import strawberry
+
+from resolvers import conversations, events, messages
+from schema.conversations import Conversation, Member
+from schema.messages import Message
+from schema.users import User
+from schema.view import field, resolved, view
+from services import entries, streams
+from services.streams import ResyncReason
+
+strawberry.enum(ResyncReason, description="Why a cursor cannot be served.")
+
+
+@strawberry.interface(
+    description="An entry of a conversation's log: in order, without holes, never lost, sent again after a reconnect."
+)
+class ConversationEvent:
+    conversation_id: strawberry.ID = field("The conversation it happened in.")
+    sequence: int = field("Its place in the conversation's log.")
+    cursor: str = resolved(events.cursor, str, "Where a subscription goes on after this entry.")
+    at: datetime = field("When it was stored.")
+    actor: User = resolved(events.actor, User, "Who did it.")
+
+
+@view(entries.MessageSent, "Somebody said something.")
+class MessageSent(ConversationEvent):
+    message: Message = resolved(messages.sent_message, Message, "What was said, as it was sent.")
+
+
+@view(entries.MemberAdded, "Somebody joined.")
+class MemberAdded(ConversationEvent):
+    member: Member = resolved(conversations.added_member, Member, "The new membership.")
+
+
+@view(entries.MemberRemoved, "Somebody was removed, or left when the actor is the member.")
+class MemberRemoved(ConversationEvent):
+    user_id: strawberry.ID = field("Who is no longer in.")
+
+
+@view(entries.ConversationCreated, "The conversation itself changed; its first entry is its creation.")
+class ConversationChanged(ConversationEvent):
+    conversation: Conversation = resolved(
+        conversations.changed_conversation, Conversation, "The conversation as it is now."
+    )
+
+
+@view(streams.CaughtUp, "All of the past has been sent; what follows is live.")
+class CaughtUp:
+    conversation_id: strawberry.ID = field("The conversation.")
+    sequence: int = field("The last place of the past.")
+    cursor: str = resolved(events.cursor, str, "Where a subscription goes on after the past.")
+
+
+@view(streams.ResyncRequired, "The cursor cannot be served: read the conversation again.")
+class ResyncRequired:
+    conversation_id: strawberry.ID = field("The conversation.")
+    reason: ResyncReason = field("Why it cannot be served.")
+    cursor: str = resolved(events.cursor, str, "Where this subscription goes on.")
+
+
+ConversationUpdate = Annotated[
+    Union[  # noqa: UP007  # Strawberry names unions by this spelling
+        MessageSent, MemberAdded, MemberRemoved, ConversationChanged, CaughtUp, ResyncRequired
+    ],
+    strawberry.union("ConversationUpdate", description="What a subscriber of a conversation gets."),
+]

@@ -1,0 +1,84 @@
+"""Sessions: one for each signed-in device."""
+
+from datetime import datetime
+
+import strawberry
+
+from resolvers import sessions as resolvers
+from schema.connections import Node
+from schema.errors import Refusable
+from schema.users import User
+from schema.view import field, mutation, resolved, view
+from services import sessions
+
+
+@view(sessions.Session, "One signed-in device.")
+class Session(Node):
+    device: str | None = field("What the device calls itself; null when it said nothing.")
+    created_at: datetime = field("When somebody signed in.")
+    last_used_at: datetime = field("When the session was last renewed.")
+    expires_at: datetime = field("When the session ends unless it is renewed.")
+    viewer_is_current: bool = resolved(resolvers.is_current, bool, "Whether this is the session of the request.")
+
+
+@strawberry.type
+class SignedIn(Refusable):
+    """What every payload that begins or renews a session has."""
+
+    user: User | None = field("Who is signed in; null when refused.")
+    session: Session | None = field("The session; null when refused.")
+    access_token: str | None = field("Goes into `Authorization: Bearer …`; null when refused.")
+    refresh_token: str | None = field("Renews the session, once; null when refused.")
+    access_token_expires_at: datetime | None = field("When the access token ends; null when refused.")
+
+
+@strawberry.type(description="The outcome of `register`.")
+class RegisterPayload(SignedIn):
+    pass
+
+
+@strawberry.type(description="The outcome of `login`.")
+class LoginPayload(SignedIn):
+    pass
+
+
+@strawberry.type(description="The outcome of `refreshSession`.")
+class RefreshSessionPayload(SignedIn):
+    pass
+
+
+@strawberry.type(description="The outcome of `logout`.")
+class LogoutPayload(Refusable):
+    session_id: strawberry.ID | None = field("The session that was ended.")
+
+
+@strawberry.input(description="The input of `register`.")
+class RegisterInput:
+    handle: str = field("2 to 32 of a-z, 0-9, _ and .; compared in lower case, never given twice.")
+    password: str = field("8 to 256 characters.")
+    display_name: str | None = strawberry.field(default=None, description="The name to show; the handle when left out.")
+    device: str | None = strawberry.field(default=None, description="What this device is called in lists of sessions.")
+
+
+@strawberry.input(description="The input of `login`.")
+class LoginInput:
+    handle: str = field("The account's handle.")
+    password: str = field("The account's password.")
+    device: str | None = strawberry.field(default=None, description="What this device is called in lists of sessions.")
+
+
+@strawberry.input(description="The input of `refreshSession`.")
+class RefreshSessionInput:
+    refresh_token: str = field("The newest refresh token of the session.")
+
+
+@strawberry.type
+class SessionMutations:
+    register = mutation(resolvers.register, RegisterInput, RegisterPayload, "Make an account and sign in.")
+    login = mutation(resolvers.login, LoginInput, LoginPayload, "Sign in.")
+    refresh_session = mutation(
+        resolvers.refresh_session, RefreshSessionInput, RefreshSessionPayload, "Renew a session with its refresh token."
+    )
+    logout = strawberry.mutation(
+        resolver=resolvers.logout, graphql_type=LogoutPayload, description="End the session of the request."
+    )

@@ -1,0 +1,78 @@
+"""Views: GraphQL types that show domain values, and mutations that hand plain arguments to a resolver."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, NewType
+
+import strawberry
+from strawberry.types.field import StrawberryField
+
+from resolvers.context import Context
+from resolvers.payload import Payload
+
+JSON = NewType("JSON", object)
+
+
+def view[T: type](domain: type | tuple[type, ...], description: str, name: str | None = None) -> Callable[[T], T]:
+    """Make a class the GraphQL type that shows values of a domain class."""
+
+    def shows(value: object, _info: object) -> bool:
+        return isinstance(value, domain)
+
+    def decorate(cls: T) -> T:
+        cls.is_type_of = shows  # type: ignore[attr-defined]  # Strawberry looks for it
+        return strawberry.type(cls, name=name, description=description)
+
+    return decorate
+
+
+def field(description: str, name: str | None = None) -> Any:
+    """Return a field that shows the attribute of the same name."""
+    return strawberry.field(description=description, name=name)
+
+
+def resolved(resolver: Callable[..., Any], graphql_type: object, description: str) -> Any:
+    """Return a field that a resolver answers."""
+    return strawberry.field(resolver=resolver, graphql_type=graphql_type, description=description)
+
+
+def mutation(
+    resolver: Callable[..., Awaitable[Payload]], input_type: type, payload_type: type, description: str
+) -> StrawberryField:
+    """Return a mutation that takes one `input` and hands its fields to the resolver by name."""
+
+    async def resolve(info: strawberry.Info[Context, None], input: Any) -> Payload:
+        return await resolver(info, **vars(input))
+
+    resolve.__annotations__["input"] = input_type
+    made: StrawberryField = strawberry.mutation(resolver=resolve, graphql_type=payload_type, description=description)
+    return made
+
+
+def date_time(value: datetime) -> str:
+    """Return the time as RFC 3339 in UTC with milliseconds."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_date_time(value: str) -> datetime:
+    """Return the time of an RFC 3339 string.
+
+    Raises:
+        ValueError: it is none, or names no offset.
+    """
+    try:
+        time = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError("A DateTime is an RFC 3339 timestamp.") from None
+    if time.tzinfo is None:
+        raise ValueError("A DateTime names its offset from UTC.")
+    return time.astimezone(UTC)
+
+
+DateTime = strawberry.scalar(
+    name="DateTime",
+    description="An RFC 3339 timestamp in UTC with milliseconds.",
+    specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
+    serialize=date_time,
+    parse_value=parse_date_time,
+)

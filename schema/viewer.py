@@ -1,0 +1,17 @@
+"""The caller."""
+
+from resolvers import conversations, users
+from schema.connections import Connection
+from schema.conversations import Conversation
+from schema.users import User
+from schema.view import resolved, view
+from services.users import Role
+
+
+@view(users.Viewer, "The caller.")
+class Viewer:
+    user: User = resolved(users.viewer_user, User, "The caller as others see them.")
+    roles: list[Role] = resolved(users.viewer_roles, list[Role], "What the caller may do.")
+    conversations: Connection[Conversation] = resolved(
+        conversations.of_viewer, Connection[Conversation], "The caller's conversations, the newest first."
+    )
