@@ -1,0 +1,210 @@
+"""Clients as front ends are: GraphQL text over real HTTP and real WebSockets."""
+
+import asyncio
+import contextlib
+import itertools
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+
+ANSWER_SECONDS = 30.0
+PASSWORD = "correct horse battery"  # noqa: S105  # nobody's
+
+REGISTER = """mutation ($input: RegisterInput!) { register(input: $input) {
+  user { id handle } session { id } accessToken refreshToken accessTokenExpiresAt userErrors { code message path } } }"""
+CREATE = """mutation ($input: CreateConversationInput!) { createConversation(input: $input) {
+  conversation { id cursor lastSequence memberCount kind title } userErrors { code message path } } }"""
+SEND = """mutation ($input: SendMessageInput!) { sendMessage(input: $input) {
+  message { id sequence body clientMessageId } userErrors { code message path } } }"""
+ADD = """mutation ($input: AddMembersInput!) { addMembers(input: $input) {
+  conversation { id memberCount lastSequence } userErrors { code message path } } }"""
+REMOVE = """mutation ($input: RemoveMemberInput!) { removeMember(input: $input) {
+  conversation { id memberCount lastSequence } userErrors { code message path } } }"""
+LEAVE = """mutation ($input: LeaveConversationInput!) { leaveConversation(input: $input) {
+  conversation { id memberCount } userErrors { code message path } } }"""
+UPDATES = """subscription ($id: ID!, $after: String) { conversationUpdates(conversationId: $id, after: $after) {
+  __typename
+  ... on ConversationEvent { sequence cursor actor { id } }
+  ... on MessageSent { message { id body clientMessageId sender { id } } }
+  ... on MemberAdded { member { user { id } role } }
+  ... on MemberRemoved { userId }
+  ... on CaughtUp { sequence cursor }
+  ... on ResyncRequired { reason cursor } } }"""
+
+type Json = dict[str, Any]
+
+
+class Api:
+    """One API process, seen from outside."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx.AsyncClient(timeout=ANSWER_SECONDS)
+
+    async def __aenter__(self) -> "Api":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+
+    @property
+    def socket_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/graphql"
+
+    async def post(self, query: str, variables: Json | None = None, token: str | None = None) -> Json:
+        """Return the whole response of an operation."""
+        headers = {"authorization": f"Bearer {token}"} if token is not None else {}
+        response = await self.http.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, headers=headers
+        )
+        content: Json = response.json()
+        return content
+
+    async def register(self, handle: str | None = None) -> "Person":
+        """Return a new person, signed in."""
+        handle = handle or f"u{uuid.uuid4().hex[:20]}"
+        response = await self.post(REGISTER, {"input": {"handle": handle, "password": PASSWORD}})
+        payload = response["data"]["register"]
+        assert payload["userErrors"] == [], payload
+        return Person(self, handle, payload["user"]["id"], payload["accessToken"], payload["refreshToken"])
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody signed in at one API process."""
+
+    api: Api
+    handle: str
+    id: str
+    token: str
+    refresh_token: str
+
+    def at(self, api: Api) -> "Person":
+        """Return the same person, talking to another process."""
+        return Person(api, self.handle, self.id, self.token, self.refresh_token)
+
+    async def post(self, query: str, variables: Json | None = None) -> Json:
+        return await self.api.post(query, variables, self.token)
+
+    async def mutate(self, query: str, **fields: object) -> Json:
+        """Return the payload of a mutation with these input fields."""
+        response = await self.post(query, {"input": fields})
+        assert "errors" not in response, response
+        (payload,) = response["data"].values()
+        content: Json = payload
+        return content
+
+    async def talk(self, *others: "Person", kind: str = "GROUP") -> Json:
+        """Return a new conversation with others."""
+        payload = await self.mutate(CREATE, kind=kind, memberIds=[other.id for other in others])
+        assert payload["userErrors"] == [], payload
+        conversation: Json = payload["conversation"]
+        return conversation
+
+    async def send(self, conversation_id: str, body: str, client_message_id: str | None = None) -> Json:
+        """Return the payload of a send."""
+        return await self.mutate(
+            SEND,
+            conversationId=conversation_id,
+            body=body,
+            clientMessageId=client_message_id or uuid.uuid4().hex,
+        )
+
+    @asynccontextmanager
+    async def socket(self) -> AsyncIterator["Socket"]:
+        """Open a socket and be let in."""
+        async with Socket.open(self.api, {"Authorization": f"Bearer {self.token}"}) as socket:
+            yield socket
+
+
+@dataclass(slots=True)
+class Socket:
+    """A graphql-transport-ws client that answers pings, with one queue for each operation."""
+
+    raw: ClientConnection
+    _queues: dict[str, asyncio.Queue[Json]] = field(default_factory=dict)
+    _ids: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, api: Api, payload: Json | None) -> AsyncIterator["Socket"]:
+        """Connect, introduce oneself, and wait for the acknowledgement."""
+        async with connect(api.socket_url, subprotocols=["graphql-transport-ws"]) as raw:  # type: ignore[list-item]
+            socket = cls(raw)
+            await socket.tell({"type": "connection_init", "payload": payload})
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = orjson.loads(await raw.recv())
+            assert answer == {"type": "connection_ack"}, answer
+            reading = asyncio.create_task(socket._read())
+            try:
+                yield socket
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+    async def tell(self, message: Json) -> None:
+        await self.raw.send(orjson.dumps(message).decode())
+
+    async def start(self, query: str, variables: Json | None = None) -> "Running":
+        """Start an operation."""
+        operation_id = f"op{next(self._ids)}"
+        queue = self._queues[operation_id] = asyncio.Queue()
+        await self.tell(
+            {"type": "subscribe", "id": operation_id, "payload": {"query": query, "variables": variables}}
+        )
+        return Running(self, operation_id, queue)
+
+    async def updates(self, conversation_id: str, after: str | None = None) -> "Running":
+        """Follow a conversation."""
+        return await self.start(UPDATES, {"id": conversation_id, "after": after})
+
+    async def _read(self) -> None:
+        closed: Json = {"type": "closed"}
+        with contextlib.suppress(Exception):
+            async for text in self.raw:
+                message = orjson.loads(text)
+                if message["type"] == "ping":
+                    await self.tell({"type": "pong"})
+                elif message["type"] != "pong":
+                    self._queues[message["id"]].put_nowait(message)
+        closed["code"] = self.raw.close_code
+        for queue in self._queues.values():
+            queue.put_nowait(closed)
+
+
+@dataclass(slots=True)
+class Running:
+    """An operation that was started on a socket."""
+
+    socket: Socket
+    id: str
+    _queue: "asyncio.Queue[Json]"
+
+    async def message(self) -> Json:
+        """Return the next message of any type; `{"type": "closed"}` when the socket has gone."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await self._queue.get()
+
+    async def update(self) -> Json:
+        """Return the next update of a conversation."""
+        message = await self.message()
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        update: Json = message["payload"]["data"]["conversationUpdates"]
+        return update
+
+    async def until_caught_up(self) -> list[Json]:
+        """Return what comes before `CaughtUp`."""
+        updates: list[Json] = []
+        while (update := await self.update())["__typename"] != "CaughtUp":
+            updates.append(update)
+        return updates
+
+    async def stop(self) -> None:
+        await self.socket.tell({"type": "complete", "id": self.id})

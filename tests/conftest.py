@@ -1,0 +1,40 @@
+"""What all tests share: one real Parley with two API processes."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.clients import Api
+from tests.stack_process import StackProcess, running_stack
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A Parley with two API processes that nobody kills."""
+    with running_stack(tmp_path_factory.mktemp("parley"), replicas=2) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def parley_url(stack: StackProcess) -> str:
+    """The first API process's address."""
+    return stack.urls[0]
+
+
+@pytest.fixture
+async def api(stack: StackProcess) -> AsyncIterator[Api]:
+    """A client of the first API process."""
+    async with Api(stack.urls[0]) as api:
+        yield api
+
+
+@pytest.fixture
+async def other_api(stack: StackProcess) -> AsyncIterator[Api]:
+    """A client of the second API process."""
+    async with Api(stack.urls[1]) as api:
+        yield api

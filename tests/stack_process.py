@@ -1,0 +1,115 @@
+"""A real Parley for tests: `parley up` in a directory of its own, on free loopback ports."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many neighbouring ports that are free now."""
+    for port in range(20_000 + os.getpid() % 5_000, 32_000, count):
+        with contextlib.ExitStack() as stack:
+            try:
+                for offset in range(count):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port + offset)))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free ports")
+
+
+class StackProcess:
+    """A running `parley up`."""
+
+    def __init__(self, directory: Path, replicas: int, environment: dict[str, str] | None = None) -> None:
+        self.directory = directory
+        self._port = free_ports(replicas)
+        self._replicas = replicas
+        self._environment = {**os.environ, "PARLEY_RATE_LIMITS": "off", **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        arguments = ["up", "--data", str(self.directory), "--port", str(self._port), "--replicas", str(self._replicas)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "parley", *arguments], env=self._environment, stdout=subprocess.DEVNULL
+        )
+        self.wait_for(lambda: (self.directory / "run.json").exists(), START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop it as Ctrl-C does."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        finally:
+            if self._process.poll() is None:
+                self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """Kill the parent, as `kill -9` does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+        self._process = None
+
+    def run(self) -> dict[str, Any]:
+        """Return what `run.json` says."""
+        content: dict[str, Any] = json.loads((self.directory / "run.json").read_text())
+        return content
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the API processes listen."""
+        return [f"http://127.0.0.1:{self._port + index}" for index in range(self._replicas)]
+
+    @property
+    def redis_url(self) -> str:
+        return str(self.run()["redis"]["url"])
+
+    def kill_part(self, part: str, index: int = 0) -> None:
+        """Kill one child as `kill -9` does, and wait until its successor runs."""
+        before = self._pid(part, index)
+        psutil.Process(before).kill()
+        self.wait_for(lambda: self._pid(part, index) != before, START_SECONDS)
+
+    def _pid(self, part: str, index: int) -> int:
+        entry = self.run()[part]
+        return int((entry[index] if isinstance(entry, list) else entry)["pid"])
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until a condition holds; the stack must stay alive meanwhile."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self._process is not None
+            assert self._process.poll() is None, "parley up ended"
+            assert time.monotonic() < deadline, "that took too long"
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running_stack(
+    directory: Path, *, replicas: int, environment: dict[str, str] | None = None
+) -> Iterator[StackProcess]:
+    """Run a stack for as long as the block lasts."""
+    stack = StackProcess(directory, replicas, environment)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
