@@ -1,2 +1,111 @@
-def main() -> None:
+"""The command `parley`. What a command needs is imported when it runs: `parley --version` waits for nothing."""
+
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parley.stack.stack import Urls
+
+app = typer.Typer(
+    help="A chat backend with a GraphQL API.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path, typer.Option(help="Directory of all data and keys.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"parley {version('parley-chat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     pass
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the first API process.")] = 8000,
+    data: Data = Path(".parley"),
+    replicas: Annotated[int, typer.Option(min=1, help="API processes, on the port and those after it.")] = 1,
+) -> None:
+    """Run everything on this machine: the embedded servers and the API."""
+
+    def show(urls: "Urls") -> None:
+        first, *others = urls.apis
+        lines = [
+            ("API and GraphiQL", f"{first}/graphql"),
+            *(("Replica", f"{url}/graphql") for url in others),
+            ("Health", f"{first}/health"),
+            ("MongoDB", urls.mongo),
+            ("Redis", urls.redis),
+            ("Data", str(data.absolute())),
+        ]
+        typer.echo("\n".join(f"{name:18}{value}" for name, value in lines) + "\n\nCtrl-C stops everything.")
+
+    _run_stack(data, port=port, replicas=replicas, ready=show)
+
+
+@app.command()
+def stack(data: Data = Path(".parley")) -> None:
+    """Run the embedded servers alone; print their URLs."""
+
+    def show(urls: "Urls") -> None:
+        typer.echo(f"PARLEY_MONGO_URL={urls.mongo}\nPARLEY_REDIS_URL={urls.redis}")
+
+    _run_stack(data, port=0, replicas=0, ready=show)
+
+
+@app.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Run one API process, set up by PARLEY_… variables."""
+    from parley.server import serve
+    from services.config import Settings
+
+    serve(Settings.model_validate({}), host=host, port=port)
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from schema.api import sdl
+
+    typer.echo(sdl(), nl=False)
+
+
+def _run_stack(data: Path, *, port: int, replicas: int, ready: "Callable[[Urls], None]") -> None:
+    from parley.stack.stack import run
+    from parley.stack.supervisor import StartError
+
+    def say(line: str) -> None:
+        with suppress(OSError):  # nobody listens any more
+            typer.echo(f"parley: {line}", err=True)
+
+    try:
+        run(data.absolute(), port=port, replicas=replicas, ready=ready, say=say)
+    except StartError as error:
+        typer.echo(f"parley: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

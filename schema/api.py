@@ -3,9 +3,8 @@
 from datetime import datetime
 
 import strawberry
-from graphql import GraphQLSchema, lexicographic_sort_schema, print_schema
+from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
-from strawberry.tools import merge_types
 
 from resolvers import conversations, events, health, nodes, users
 from schema.connections import Node
@@ -32,7 +31,9 @@ class Query:
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
 
 
-Mutation = merge_types("Mutation", (SessionMutations, ConversationMutations, MessageMutations))
+@strawberry.type(description="What can be done.")
+class Mutation(SessionMutations, ConversationMutations, MessageMutations):
+    pass
 
 
 @strawberry.type(description="What can be followed.")
@@ -55,8 +56,20 @@ schema = strawberry.Schema(
 
 def graphql_schema() -> GraphQLSchema:
     """Return the schema as graphql-core executes it."""
-    core: GraphQLSchema = schema._schema  # noqa: SLF001  # Strawberry has no public name for it
+    return _CORE
+
+
+def _without_null_defaults(core: GraphQLSchema) -> GraphQLSchema:
+    """Take away defaults of null, which Strawberry makes of Python's None: left out and null are not the same."""
+    for type_ in core.type_map.values():
+        for field in getattr(type_, "fields", {}).values():
+            for value in (field, *getattr(field, "args", {}).values()):
+                if getattr(value, "default_value", Undefined) is None:
+                    value.default_value = Undefined
     return core
+
+
+_CORE: GraphQLSchema = _without_null_defaults(schema._schema)  # noqa: SLF001  # Strawberry has no public name for it
 
 
 def sdl() -> str:

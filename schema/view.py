@@ -2,15 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, NewType
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.types.field import StrawberryField
 
 from resolvers.context import Context
 from resolvers.payload import Payload
-
-JSON = NewType("JSON", object)
 
 
 def view[T: type](domain: type | tuple[type, ...], description: str, name: str | None = None) -> Callable[[T], T]:
@@ -41,10 +39,11 @@ def mutation(
 ) -> StrawberryField:
     """Return a mutation that takes one `input` and hands its fields to the resolver by name."""
 
-    async def resolve(info: strawberry.Info[Context, None], input: Any) -> Payload:
+    async def resolve(info: strawberry.Info[Context, None], input: Any) -> Payload:  # its type is set below
         return await resolver(info, **vars(input))
 
-    resolve.__annotations__["input"] = input_type
+    described = strawberry.argument(description="What to do, in one object.")
+    resolve.__annotations__["input"] = Annotated[input_type, described]
     made: StrawberryField = strawberry.mutation(resolver=resolve, graphql_type=payload_type, description=description)
     return made
 

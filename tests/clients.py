@@ -7,17 +7,18 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
 ANSWER_SECONDS = 30.0
-PASSWORD = "correct horse battery"  # noqa: S105  # nobody's
+PASSWORD = "correct horse battery"  # nobody's
 
 REGISTER = """mutation ($input: RegisterInput!) { register(input: $input) {
-  user { id handle } session { id } accessToken refreshToken accessTokenExpiresAt userErrors { code message path } } }"""
+  user { id handle } session { id } accessToken refreshToken accessTokenExpiresAt
+  userErrors { code message path } } }"""
 CREATE = """mutation ($input: CreateConversationInput!) { createConversation(input: $input) {
   conversation { id cursor lastSequence memberCount kind title } userErrors { code message path } } }"""
 SEND = """mutation ($input: SendMessageInput!) { sendMessage(input: $input) {
@@ -47,7 +48,7 @@ class Api:
         self.url = url
         self.http = httpx.AsyncClient(timeout=ANSWER_SECONDS)
 
-    async def __aenter__(self) -> "Api":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -155,9 +156,7 @@ class Socket:
         """Start an operation."""
         operation_id = f"op{next(self._ids)}"
         queue = self._queues[operation_id] = asyncio.Queue()
-        await self.tell(
-            {"type": "subscribe", "id": operation_id, "payload": {"query": query, "variables": variables}}
-        )
+        await self.tell({"type": "subscribe", "id": operation_id, "payload": {"query": query, "variables": variables}})
         return Running(self, operation_id, queue)
 
     async def updates(self, conversation_id: str, after: str | None = None) -> "Running":

@@ -47,7 +47,7 @@ class StackProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "parley", *arguments], env=self._environment, stdout=subprocess.DEVNULL
         )
-        self.wait_for(lambda: (self.directory / "run.json").exists(), START_SECONDS)
+        self.wait_for((self.directory / "run.json").exists, START_SECONDS)
 
     def stop(self) -> None:
         """Stop it as Ctrl-C does."""

