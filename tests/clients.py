@@ -190,6 +190,10 @@ class Running:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await self._queue.get()
 
+    async def wait(self) -> Json:
+        """Return the next message, however long it takes."""
+        return await self._queue.get()
+
     async def update(self) -> Json:
         """Return the next update of a conversation."""
         message = await self.message()

@@ -103,49 +103,40 @@ class _Send:
 
 @dataclass(slots=True)
 class _Subscriber:
-    """One logical reader: what it has, and where it has come."""
+    """One logical reader, over all its connections."""
 
     name: str
     user: str
     conversation: str
     received: set[int] = field(default_factory=set)
-    runs: list[tuple[int, int]] = field(default_factory=list)  # what it went through, each above the first number
-    start: int | None = None  # of the run it is in; None until it knows where "from now" is
     position: int = 0
-
-    def begin(self, start: int | None) -> None:
-        """Begin another run: what lies between the two is no part of the stream."""
-        if self.start is not None:
-            self.runs.append((self.start, self.position))
-        self.start = start
-        self.position = start or 0
-
-    def pass_(self, sequence: int) -> None:
-        """Come to a place; the first one of a run from now on is where it begins."""
-        if self.start is None:
-            self.begin(sequence)
-        self.position = max(self.position, sequence)
-
-    def missing(self, head: int) -> Iterator[tuple[int, int]]:
-        """Yield the ranges, first and last included, that were passed but not received."""
-        received = sorted(self.received)
-        for start, position in self.runs:
-            end = min(position, head)
-            inside = received[bisect_right(received, start) : bisect_right(received, end)]
-            for before, after in pairwise((start, *inside, end + 1)):
-                if after > before + 1:
-                    yield before + 1, after - 1
 
 
 @dataclass(slots=True)
 class _Connection:
     """One subscription of a subscriber."""
 
+    name: str
     subscriber: _Subscriber
     opened_at: int
-    received: set[int] = field(default_factory=set)
-    newest: int = 0
+    start: int | None  # above which it is judged; None until it is known where "from now" is
     closed_at: float = math.inf
+    received: set[int] = field(default_factory=set)
+    newest: int = 0  # what it came to, by an entry or by being caught up
+
+    def come_to(self, sequence: int, start: int) -> None:
+        """Note that all up to `sequence` should have come; `start` is used where the connection has none."""
+        if self.start is None:
+            self.start = start
+        self.newest = max(self.newest, sequence)
+        self.subscriber.position = max(self.subscriber.position, sequence)
+
+    def resync(self, start: int) -> None:
+        """Go on elsewhere: what lies between is no part of the stream."""
+        self.start = start
+        self.newest = 0
+        self.received.clear()
+        self.subscriber.position = max(self.subscriber.position, start)
 
 
 class _Memberships:
@@ -377,70 +368,83 @@ def _final_logs(facts: _Facts) -> Iterator[Violation]:
 
 
 class _Streams:
-    """Goes through what each subscriber received, in the order in which it came."""
+    """Goes through what came on each connection, in the order in which it came."""
 
     def __init__(self, facts: _Facts) -> None:
         self.subscribers: dict[str, _Subscriber] = {}
         self.last_received: dict[tuple[str, int], int] = {}  # when the last subscriber received an entry first
         self.violations: list[Violation] = []
+        self._facts = facts
         self._connections: dict[str, _Connection] = {}
         for record in facts.records:
             match record:
                 case Subscribed():
                     self._subscribed(record)
-                case Received(connection=name, entry=entry):
-                    self._received(name, entry.sequence, record.at)
-                case CaughtUp(connection=name, sequence=sequence):
-                    connection = self._connections[name]
-                    connection.newest = max(connection.newest, sequence)
-                    connection.subscriber.pass_(sequence)
-                case Resynced(connection=name, sequence=sequence):
-                    connection = self._connections[name]
-                    connection.received.clear()
-                    connection.newest = 0
-                    connection.subscriber.begin(sequence)
-                case Closed(connection=name):
-                    self._connections[name].closed_at = record.at
-        self._end(facts)
+                case Received():
+                    self._received(self._connections[record.connection], record)
+                case CaughtUp():
+                    self._connections[record.connection].come_to(record.sequence, start=record.sequence)
+                case Resynced():
+                    connection = self._connections[record.connection]
+                    self._judge(connection)
+                    connection.resync(record.sequence)
+                case Closed():
+                    self._closed(self._connections[record.connection], record)
+        for connection in self._connections.values():
+            self._end(connection)
 
     def _subscribed(self, record: Subscribed) -> None:
-        subscriber = self.subscribers.setdefault(
-            record.subscriber, _Subscriber(record.subscriber, record.user, record.conversation)
-        )
-        if record.after is None or subscriber.start is None:
-            subscriber.begin(record.after)
-        self._connections[record.connection] = _Connection(subscriber, record.at)
+        new = _Subscriber(record.subscriber, record.user, record.conversation)
+        subscriber = self.subscribers.setdefault(record.subscriber, new)
+        if subscriber is not new and record.after is not None:
+            self._lost(subscriber, subscriber.received, subscriber.position, record.after)
+        subscriber.position = max(subscriber.position, record.after or 0)
+        self._connections[record.connection] = _Connection(record.connection, subscriber, record.at, record.after)
 
-    def _received(self, name: str, sequence: int, at: int) -> None:
-        connection = self._connections[name]
-        subscriber = connection.subscriber
-        if subscriber.start is None:
-            subscriber.begin(sequence - 1)
-        repeated = sequence in subscriber.received or sequence <= (subscriber.start or 0)
+    def _received(self, connection: _Connection, record: Received) -> None:
+        subscriber, sequence = connection.subscriber, record.entry.sequence
+        place = f"{subscriber.conversation}:{sequence}"
         if sequence in connection.received:
-            self.violations.append(Violation("duplicate", f"{name} brought {subscriber.conversation}:{sequence} twice"))
-        elif sequence < connection.newest or (sequence <= subscriber.position and not repeated):
-            place = f"{subscriber.conversation}:{sequence}"
-            self.violations.append(Violation("order", f"{subscriber.name} received {place} too late on {name}"))
+            self.violations.append(Violation("duplicate", f"{connection.name} brought {place} twice"))
+        elif sequence <= connection.newest:
+            self.violations.append(Violation("order", f"{subscriber.name} received {place} late on {connection.name}"))
         if sequence not in subscriber.received:
-            self.last_received[subscriber.conversation, sequence] = at
+            self.last_received[subscriber.conversation, sequence] = record.at
         connection.received.add(sequence)
-        connection.newest = max(connection.newest, sequence)
         subscriber.received.add(sequence)
-        subscriber.pass_(sequence)
+        connection.come_to(sequence, start=sequence - 1)
 
-    def _end(self, facts: _Facts) -> None:
-        """Whoever is still connected when the log is read at last has been sent all of it."""
-        for connection in self._connections.values():
+    def _closed(self, connection: _Connection, record: Closed) -> None:
+        """Note the end of a connection; a removed member's is completed, after the entry of the removal."""
+        connection.closed_at = record.at
+        if record.code is None and connection.start is not None:
             subscriber = connection.subscriber
-            final_at = min(read.invoked_at for read in facts.finals[subscriber.conversation])
-            if connection.opened_at <= final_at < connection.closed_at and subscriber.start is not None:
-                subscriber.pass_(facts.heads[subscriber.conversation])
-        for subscriber in self.subscribers.values():
-            subscriber.begin(None)
-            for first, last in subscriber.missing(facts.heads[subscriber.conversation]):
-                for lost in facts.memberships.within(subscriber.conversation, subscriber.user, first, last):
-                    detail = f"{subscriber.name} did not receive {subscriber.conversation}:{lost[0]} to {lost[1]}"
+            position = max(connection.start, connection.newest)
+            membership = self._facts.memberships.run_at(subscriber.conversation, subscriber.user, position)
+            if membership is not None and membership[1] < math.inf:
+                connection.newest = max(connection.newest, int(membership[1]))
+
+    def _end(self, connection: _Connection) -> None:
+        """Judge a connection; one that is open when the log is read at last should have brought all of it."""
+        conversation = connection.subscriber.conversation
+        final_at = min(read.invoked_at for read in self._facts.finals[conversation])
+        if connection.opened_at <= final_at < connection.closed_at and connection.start is not None:
+            connection.newest = max(connection.newest, self._facts.heads[conversation])
+        self._judge(connection)
+
+    def _judge(self, connection: _Connection) -> None:
+        if connection.start is not None:
+            self._lost(connection.subscriber, connection.received, connection.start, connection.newest)
+
+    def _lost(self, subscriber: _Subscriber, received: set[int], start: int, end: int) -> None:
+        """Report what a member should have received above `start` up to `end`, and did not."""
+        conversation = subscriber.conversation
+        end = min(end, self._facts.heads[conversation])
+        places = sorted(sequence for sequence in received if start < sequence <= end)
+        for before, after in pairwise((start, *places, end + 1)):
+            if after > before + 1:
+                for lost in self._facts.memberships.within(conversation, subscriber.user, before + 1, after - 1):
+                    detail = f"{subscriber.name} did not receive {conversation}:{lost[0]} to {lost[1]}"
                     self.violations.append(Violation("lost", detail))
 
 

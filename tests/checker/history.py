@@ -108,7 +108,7 @@ class Resynced(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed(Record):
-    """A subscription ended, by itself (code None) or with its socket."""
+    """A subscription ended: the server completed it, as after a removal (code None), or it was closed."""
 
     connection: str
     code: int | None

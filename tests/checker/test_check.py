@@ -8,11 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.checker.check import Kind, Violation, check
+from tests.checker.check import Kind, check
 from tests.checker.history import (
     CaughtUp,
     Entry,
-    FaultChanged,
     History,
     MemberChanged,
     Read,
@@ -22,7 +21,6 @@ from tests.checker.history import (
     SendAcked,
     SendFailed,
     SendInvoked,
-    SendUnknown,
     Subscribed,
 )
 from tests.checker.sample import INSTANCES, MESSAGE, Sample
@@ -71,59 +69,65 @@ def deliveries(records: Records) -> list[tuple[Subscribed, Received]]:
     return [(subscriptions[record.connection], record) for record in only(Received, records)]
 
 
-def delivered_once(records: Records) -> list[tuple[Subscribed, Received]]:
-    """Deliveries of what the subscriber got one time only, above its cursor, and that a later one follows."""
-    times: dict[tuple[str, int], int] = {}
-    newest: dict[str, int] = {}
-    for subscription, received in deliveries(records):
-        key = (subscription.subscriber, received.entry.sequence)
-        times[key] = times.get(key, 0) + 1
-        newest[received.connection] = received.entry.sequence
+def followed(records: Records) -> list[tuple[Subscribed, Received]]:
+    """Deliveries above the connection's cursor that another one follows: their loss shows."""
+    newest = {received.connection: received.entry.sequence for _, received in deliveries(records)}
     return [
         (subscription, received)
         for subscription, received in deliveries(records)
-        if times[subscription.subscriber, received.entry.sequence] == 1
-        and subscription.after is not None
-        and received.entry.sequence < newest[received.connection]
+        if subscription.after is not None and received.entry.sequence < newest[received.connection]
     ]
+
+
+def resumed(records: Records) -> list[Subscribed]:
+    """Subscriptions that brought the very entry after what their subscriber had."""
+    brought = {(received.connection, received.entry.sequence - 1) for received in only(Received, records)}
+    subscribers: dict[str, str] = {}
+    positions: dict[str, int] = {}
+    found: list[Subscribed] = []
+    for record in records:
+        match record:
+            case Subscribed():
+                subscribers[record.connection] = record.subscriber
+                position = positions.get(record.subscriber)
+                if record.after is not None and record.after == position and (record.connection, position) in brought:
+                    found.append(record)
+            case Received(entry=Entry(sequence=sequence)) | CaughtUp(sequence=sequence) | Resynced(sequence=sequence):
+                subscriber = subscribers[record.connection]
+                positions[subscriber] = max(positions.get(subscriber, 0), sequence)
+    return found
 
 
 # ------------------------------------------------------------ mutants
 
 
 def dropped_delivery(records: Records, random: Random) -> Records:
-    _, received = some(delivered_once(records), random)
+    _, received = some(followed(records), random)
     return swapped(records, received)
 
 
 def dropped_last_delivery(records: Records, random: Random) -> Records:
-    """What the newest entry's loss looks like: nothing after it shows it."""
+    """The newest entry does not come, and nothing after it shows that."""
     head = final_log(records)[-1].sequence
-    times = [
-        subscription.subscriber for subscription, received in deliveries(records) if received.entry.sequence == head
-    ]
-    last = [
-        (subscription, received)
-        for subscription, received in deliveries(records)
-        if received.entry.sequence == head and times.count(subscription.subscriber) == 1
-    ]
-    subscription, received = some(last, random)
-    assume(subscription.after is not None and subscription.after < head - 1)
+    last = {received.connection: received for s, received in deliveries(records) if s.after not in {None, head}}
+    received = some([received for received in last.values() if received.entry.sequence == head], random)
     return [
         record
         for record in records
-        if record is not received and not (isinstance(record, CaughtUp) and record.sequence == head)
+        if record is not received and not (isinstance(record, CaughtUp) and record.connection == received.connection)
     ]
 
 
 def skipped_on_resume(records: Records, random: Random) -> Records:
-    candidates = [
-        (subscription, received)
-        for subscription, received in delivered_once(records)
-        if subscription.after and received.entry.sequence == subscription.after + 1
+    subscription = some(resumed(records), random)
+    assert subscription.after is not None
+    missed = subscription.after + 1
+    return [
+        replace(record, after=missed) if record is subscription else record
+        for record in records
+        if not (isinstance(record, Received) and record.connection == subscription.connection)
+        or record.entry.sequence > missed
     ]
-    subscription, received = some(candidates, random)
-    return swapped(swapped(records, received), subscription, replace(subscription, after=received.entry.sequence))
 
 
 def acknowledged_before_stored(records: Records, _: Random) -> Records:

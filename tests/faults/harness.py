@@ -1,0 +1,232 @@
+"""People who talk while things break, and what each of them saw, as a history for the checker."""
+
+import asyncio
+import base64
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import httpx
+from websockets.exceptions import WebSocketException
+
+from tests.checker.check import Report, check
+from tests.checker.history import (
+    CaughtUp,
+    Closed,
+    Entry,
+    History,
+    MemberChanged,
+    Read,
+    Received,
+    Resynced,
+    SendAcked,
+    SendFailed,
+    SendInvoked,
+    SendUnknown,
+    Subscribed,
+)
+from tests.clients import SEND, Api, Json, Person
+
+PATIENCE_SECONDS = 90.0  # how long anybody waits for what must come in the end
+PAUSE_SECONDS = 0.05  # between two attempts of a client
+
+
+def entry_of(update: Json) -> Entry:
+    """Return an update as the checker knows it."""
+    message = update.get("message") or {}
+    return Entry(
+        sequence=update["sequence"],
+        kind=update["__typename"],
+        client_message_id=message.get("clientMessageId"),
+        body=message.get("body"),
+    )
+
+
+def from_the_start(cursor: str) -> str:
+    """Return the cursor before a conversation's first entry."""
+    packed = base64.urlsafe_b64decode(cursor + "=")
+    return base64.urlsafe_b64encode(packed[:-8] + bytes(8)).rstrip(b"=").decode()
+
+
+@dataclass(slots=True)
+class Room:
+    """A conversation under observation: its members, talkers and listeners, and the history of all they saw."""
+
+    apis: Sequence[Api]
+    history: History
+    conversation: str
+    cursor: str  # at its creation
+    listeners: list["Listener"] = field(default_factory=list)
+
+    @classmethod
+    async def open(cls, apis: Sequence[Api], history: History, owner: Person, *others: Person) -> "Room":
+        """Make a conversation; its members are in from its first entry."""
+        conversation = await owner.talk(*others)
+        for person in (owner, *others):
+            history.add(MemberChanged(conversation=conversation["id"], user=person.id, sequence=1, joined=True))
+        return cls(apis, history, conversation["id"], conversation["cursor"])
+
+    async def say(self, person: Person, body: str, message_id: str | None = None) -> int | None:
+        """Send until it is acknowledged or refused, to whichever process answers; return its sequence."""
+        message_id = message_id or uuid.uuid4().hex
+        tell, client, conversation = self.history.add, person.handle, self.conversation
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            tell(
+                SendInvoked(
+                    client=client,
+                    user=person.id,
+                    conversation=conversation,
+                    client_message_id=message_id,
+                    body=body,
+                )
+            )
+            try:
+                response = await person.at(random.choice(self.apis)).post(
+                    SEND,
+                    {"input": {"conversationId": self.conversation, "body": body, "clientMessageId": message_id}},
+                )
+            except (httpx.HTTPError, ValueError):
+                response = {"errors": [{"extensions": {"retryable": True}}]}
+            payload = (response.get("data") or {}).get("sendMessage")
+            if payload and payload["message"]:
+                message = payload["message"]
+                tell(
+                    SendAcked(
+                        client=client,
+                        conversation=conversation,
+                        client_message_id=message_id,
+                        sequence=message["sequence"],
+                        message_id=message["id"],
+                    )
+                )
+                return int(message["sequence"])
+            if payload:
+                code = payload["userErrors"][0]["code"]
+                tell(SendFailed(client=client, conversation=conversation, client_message_id=message_id, code=code))
+                return None
+            assert all(error["extensions"]["retryable"] for error in response["errors"]), response
+            tell(SendUnknown(client=client, conversation=conversation, client_message_id=message_id))
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise AssertionError("a send was never answered")
+
+    def listen(self, person: Person, *, restless: bool = False) -> "Listener":
+        """Let somebody follow the conversation from its first entry; a restless one reconnects all the time."""
+        listener = Listener(self, person, restless=restless)
+        self.listeners.append(listener)
+        return listener
+
+    async def read_all(self, person: Person) -> None:
+        """Read the whole log at every process, when nothing moves any more."""
+        for api in self.apis:
+            invoked_at = time.monotonic_ns()
+            async with person.at(api).socket() as socket:
+                updates = await socket.updates(self.conversation, from_the_start(self.cursor))
+                entries = tuple(entry_of(update) for update in await updates.until_caught_up())
+            self.history.add(
+                Read(
+                    invoked_at=invoked_at,
+                    client=f"reader {api.url}",
+                    user=person.id,
+                    instance=api.url,
+                    conversation=self.conversation,
+                    after=0,
+                    entries=entries,
+                    final=True,
+                )
+            )
+
+
+class Listener:
+    """A subscriber that comes back with its last cursor, to another process each time, whatever happens to it."""
+
+    def __init__(self, room: Room, person: Person, *, restless: bool) -> None:
+        self.room = room
+        self.person = person
+        self.restless = restless
+        self.sequence = 1
+        self.connections = 0
+        self._cursor = room.cursor
+        self._name = f"{person.handle}/{uuid.uuid4().hex[:6]}"
+        self._task = asyncio.create_task(self._follow())
+
+    async def reaches(self, sequence: int) -> None:
+        """Wait until it has got everything up to a sequence, then let it go."""
+        await until(lambda: self.sequence >= sequence or self._task.done(), f"{self.sequence} of {sequence} arrived")
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _follow(self) -> None:
+        while True:
+            api = self.room.apis[self.connections % len(self.room.apis)]
+            self.connections += 1
+            with suppress(OSError, TimeoutError, WebSocketException, AssertionError):
+                await self._connect(api, f"{self._name}#{self.connections}")
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _connect(self, api: Api, connection: str) -> None:
+        history, leave_after = self.room.history, random.randint(1, 25) if self.restless else None
+        async with self.person.at(api).socket() as socket:
+            running = await socket.updates(self.room.conversation, self._cursor)
+            history.add(
+                Subscribed(
+                    connection=connection,
+                    subscriber=self._name,
+                    client=self.person.handle,
+                    user=self.person.id,
+                    conversation=self.room.conversation,
+                    after=self.sequence,
+                )
+            )
+            received = 0
+            while leave_after is None or received < leave_after:
+                message = await running.wait()
+                if message["type"] != "next":
+                    history.add(Closed(connection=connection, code=message.get("code")))
+                    return
+                self._take(message["payload"]["data"]["conversationUpdates"], connection)
+                received += 1
+            history.add(Closed(connection=connection, code=None))
+
+    def _take(self, update: Json, connection: str) -> None:
+        history = self.room.history
+        match update["__typename"]:
+            case "CaughtUp":
+                history.add(CaughtUp(connection=connection, sequence=update["sequence"]))
+                return
+            case "ResyncRequired":
+                history.add(Resynced(connection=connection, sequence=self.sequence))
+                return
+        history.add(Received(connection=connection, entry=entry_of(update)))
+        if update["sequence"] > self.sequence:
+            self.sequence, self._cursor = update["sequence"], update["cursor"]
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def judge(rooms: Sequence[Room], owner: Person) -> Report:
+    """Let every listener arrive, read the logs at every process, and return the checker's report without violations."""
+    for room in rooms:
+        heads = []
+        for api in room.apis:
+            response = await owner.at(api).post(
+                "query ($id: ID!) { conversation(id: $id) { lastSequence } }", {"id": room.conversation}
+            )
+            heads.append(response["data"]["conversation"]["lastSequence"])
+        assert len(set(heads)) == 1
+        for listener in room.listeners:
+            await listener.reaches(heads[0])
+        await room.read_all(owner)
+    report = check(rooms[0].history)
+    assert report.violations == ()
+    return report
