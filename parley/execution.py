@@ -125,13 +125,21 @@ class Engine:
         return executor
 
     async def event(self, executor: Executor[Any], context: Context, value: object, request_id: str) -> bytes:
-        """Return the serialised result of a subscription's document for one event."""
+        """Return the serialised result of a subscription's document for one event.
+
+        Raises:
+            PyMongoError: MongoDB was away; the result would have lacked what it should show.
+        """
         run = executor.build_per_event_executor(value)
         run.context_value = context
         result = run.execute_operation(False)  # its only, positional flag: not serially
         if run.is_awaitable(result):
             result = await result
-        return orjson.dumps(self.response(cast("ExecutionResult", result), request_id))
+        result = cast("ExecutionResult", result)
+        for error in result.errors or ():
+            if isinstance(error.original_error, PyMongoError):
+                raise error.original_error
+        return orjson.dumps(self.response(result, request_id))
 
     def response(self, result: ExecutionResult, request_id: str) -> dict[str, Any]:
         """Return a result as it is sent."""

@@ -7,9 +7,10 @@ subscriber that is behind replays the log by itself and joins the others where t
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -73,9 +74,12 @@ class _Group:
         return payload
 
     async def _execute(self, update: Update) -> bytes:
-        # A context for each event: a loader that outlived it would serve old values.
-        context = type(self.context)(self.context.services, self.context.claims)
-        return await self.engine.event(self.executor, context, update, str(ULID()))
+        async def execute() -> bytes:
+            # A context for each event: a loader that outlived it would serve old values.
+            context = type(self.context)(self.context.services, self.context.claims)
+            return await self.engine.event(self.executor, context, update, str(ULID()))
+
+        return await _patiently(execute)
 
 
 @dataclass(slots=True, eq=False)
@@ -135,7 +139,8 @@ class _Room:
                 reader.subscriber.next(await reader.group.render(notice))
                 caught_up = True
                 continue
-            for entry in await _patiently(log, reader.position, min(RUN, self.position - reader.position)):
+            limit = min(RUN, self.position - reader.position)
+            for entry in await _patiently(partial(log.entries, reader.position, limit)):
                 payload = await reader.group.render(entry)
                 await reader.subscriber.drained()
                 if reader.ended:
@@ -146,7 +151,7 @@ class _Room:
         assert self._log is not None
         try:
             while self.position < self._log.sequence:
-                for entry in await _patiently(self._log, self.position, RUN):
+                for entry in await _patiently(partial(self._log.entries, self.position, RUN)):
                     await self._tell_all(entry)
         finally:
             self._telling = None
@@ -163,13 +168,13 @@ class _Room:
         self.position = entry.sequence
 
 
-async def _patiently(log: Log, after: int, limit: int) -> list[Entry]:
-    """Read the log for subscribers: while MongoDB is away they wait, because ending them would lose their place."""
+async def _patiently[T](work: Callable[[], Awaitable[T]]) -> T:
+    """Do something for subscribers that needs MongoDB: while it is away they wait, so that nothing is left out."""
     while True:
         try:
-            return await log.entries(after, limit)
+            return await work()
         except PyMongoError as error:
-            _logger.warning("room.waiting", conversation=log.conversation_id, error=repr(error))
+            _logger.warning("room.waiting", error=repr(error))
             await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -67,7 +67,7 @@ class Feeds:
             PyMongoError: MongoDB did not answer.
         """
         async with self._logs.use(conversation_id) as log:
-            log.watchers.add(watcher)
+            log.watchers[watcher] += 1
             self._watched[conversation_id] = log
             try:
                 # Confirmed first and read after: what is committed in between is heard.
@@ -75,7 +75,9 @@ class Feeds:
                 await log.catch_up()
                 yield log
             finally:
-                log.watchers.discard(watcher)
+                log.watchers[watcher] -= 1
+                if not log.watchers[watcher]:
+                    del log.watchers[watcher]
                 if not log.watchers:
                     del self._watched[conversation_id]
                     await self._bus.unsubscribe(_CHANNEL + conversation_id)

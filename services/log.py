@@ -8,7 +8,7 @@ entries, in order: from its own inserts, from other processes' messages, and fro
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -72,7 +72,8 @@ class Log:
     def __init__(self, conversation_id: str, logs: "Logs", state: State) -> None:
         self.conversation_id = conversation_id
         self.state = state
-        self.watchers: set[Callable[[], None]] = set()  # called after entries were seen; must not raise or wait
+        # Called after entries were seen, with how often each was given; they must not raise or wait.
+        self.watchers: Counter[Callable[[], None]] = Counter()
         self.users = 0  # how many hold this log; the last one's leaving lets it be dropped
         self.idle_since = 0.0
         self._logs = logs
@@ -82,6 +83,7 @@ class Log:
         self._waiting: dict[str, _Attempt] = {}  # by key: queued or in flight
         self._writing: asyncio.Task[None] | None = None
         self._reading = asyncio.Lock()
+        self._next_read: asyncio.Task[None] | None = None  # asked for, not begun
         self._filling: asyncio.Task[None] | None = None
 
     @property
@@ -115,12 +117,18 @@ class Log:
                 watcher()
 
     async def catch_up(self) -> None:
-        """Read what was committed since; one read serves all who ask at once.
+        """Read what was committed up to now; one read serves all who ask before it begins.
 
         Raises:
             PyMongoError: MongoDB did not answer.
         """
+        if self._next_read is None:
+            self._next_read = self._logs.spawn(self._read_on())
+        await asyncio.shield(self._next_read)
+
+    async def _read_on(self) -> None:
         async with self._reading:
+            self._next_read = None  # whoever asks from here on may have seen more than this read will
             while True:
                 asked = self.sequence
                 entries = await self._logs.read(self.conversation_id, after=asked, limit=PAGE)
