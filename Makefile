@@ -18,11 +18,12 @@ serve: .venv/.ready web ## Start the embedded stack, one API and one worker; pri
 test: .venv/.ready web tools check ## Run every check and every test, as CI does
 	$(BIN)/python -m pytest $(ARGS)
 
-check: .venv/.ready ## Format, lint, types, import layers
+check: .venv/.ready ## Format, lint, types, import layers, the schema against its contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q tests/architecture
 
 format: .venv/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
