@@ -66,7 +66,7 @@ class GraphQLOverHTTP:
 
     async def _claims(self, request: Request) -> Claims | None:
         header = request.headers.get("authorization")
-        if header is None:
+        if not header:
             return None
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:

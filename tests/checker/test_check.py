@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.checker.check import Kind, check
+from tests.checker.check import Kind, Latency, check
 from tests.checker.history import (
     CaughtUp,
+    Closed,
     Entry,
+    FaultChanged,
     History,
     MemberChanged,
     Read,
@@ -116,6 +119,18 @@ def dropped_last_delivery(records: Records, random: Random) -> Records:
         for record in records
         if record is not received and not (isinstance(record, CaughtUp) and record.connection == received.connection)
     ]
+
+
+def dropped_removal(records: Records, random: Random) -> Records:
+    """The removed member is sent away without the entry of its removal."""
+    subscriptions = {record.connection: record for record in only(Subscribed, records)}
+    ends = [
+        received
+        for received, closed in pairwise(records)
+        if isinstance(received, Received) and isinstance(closed, Closed) and closed.code is None
+        if subscriptions[received.connection].after is not None
+    ]
+    return swapped(records, some(ends, random))
 
 
 def skipped_on_resume(records: Records, random: Random) -> Records:
@@ -298,6 +313,7 @@ def shorter_log_elsewhere(records: Records, _: Random) -> Records:
     [
         (dropped_delivery, "lost"),
         (dropped_last_delivery, "lost"),
+        (dropped_removal, "lost"),
         (skipped_on_resume, "lost"),
         (acknowledged_before_stored, "lost"),
         (overwritten, "lost"),
@@ -337,3 +353,57 @@ def test_a_correct_history_passes(sample: tuple[Records, Random]) -> None:
     assert report.violations == ()
     assert report.acknowledged == len({acked.client_message_id for acked in only(SendAcked, records)})
     assert report.deliveries == len({(s.subscriber, r.entry.sequence) for s, r in deliveries(records)})
+
+
+def test_a_history_without_a_final_read_proves_nothing() -> None:
+    records = [record for record in Sample(Random(1)).run(50) if not (isinstance(record, Read) and record.final)]
+
+    with pytest.raises(ValueError, match="no final read of cnv"):
+        check(History(records))
+
+
+def test_latency_counts_up_to_the_last_receiver_and_is_split_by_fault() -> None:
+    entries = [Entry(sequence=1, kind="MemberAdded"), Entry(sequence=2, kind="MemberAdded")]
+    records: Records = [
+        MemberChanged(at=0, conversation="cnv", user=user, sequence=sequence, joined=True)
+        for sequence, user in enumerate(("ann", "bob"), 1)
+    ]
+    records += [
+        Subscribed(at=1, connection=user, subscriber=user, client=user, user=user, conversation="cnv", after=2)
+        for user in ("ann", "bob")
+    ]
+    for sequence, sent_ms, slow_ms in ((3, 10, 20), (4, 100, 300), (5, 1_000, 50)):
+        key = f"m{sequence}"
+        entry = Entry(sequence=sequence, kind=MESSAGE, client_message_id=key, body="hello")
+        entries.append(entry)
+        at = sent_ms * MILLISECOND
+        records += [
+            SendInvoked(at=at - 1, client="ann", user="ann", conversation="cnv", client_message_id=key, body="hello"),
+            Received(at=at, connection="ann", entry=entry),
+            SendAcked(
+                at=at, client="ann", conversation="cnv", client_message_id=key, sequence=sequence, message_id=key
+            ),
+            Received(at=at + slow_ms * MILLISECOND, connection="bob", entry=entry),
+        ]
+    for at_ms, active in ((200, True), (300, False)):
+        records.append(FaultChanged(at=at_ms * MILLISECOND, label="stop redis", active=active))
+    now = 2_000 * MILLISECOND
+    final = Read(
+        at=now,
+        invoked_at=now,
+        client="ann",
+        user="ann",
+        instance="api-1",
+        conversation="cnv",
+        after=0,
+        entries=tuple(entries),
+        final=True,
+    )
+    report = check(History([*records, final]))
+
+    assert report.violations == ()
+    assert report.latency == Latency(count=3, p50_ms=50, p99_ms=300, max_ms=300)
+    assert report.latency_by_fault == {
+        "stop redis": Latency(count=1, p50_ms=300, p99_ms=300, max_ms=300),
+        "none": Latency(count=2, p50_ms=20, p99_ms=50, max_ms=50),
+    }
