@@ -113,7 +113,9 @@ def dropped_last_delivery(records: Records, random: Random) -> Records:
     """The newest entry does not come, and nothing after it shows that."""
     head = final_log(records)[-1].sequence
     last = {received.connection: received for s, received in deliveries(records) if s.after not in {None, head}}
-    received = some([received for received in last.values() if received.entry.sequence == head], random)
+    closed = {record.connection for record in only(Closed, records)}
+    newest = [one for one in last.values() if one.entry.sequence == head and one.connection not in closed]
+    received = some(newest, random)
     return [
         record
         for record in records
@@ -145,8 +147,8 @@ def skipped_on_resume(records: Records, random: Random) -> Records:
     ]
 
 
-def acknowledged_before_stored(records: Records, _: Random) -> Records:
-    acked = only(SendAcked, records)[-1]
+def acknowledged_before_stored(records: Records, random: Random) -> Records:
+    acked = some(only(SendAcked, records), random)
     unstored = replace(acked, client_message_id="new", sequence=final_log(records)[-1].sequence + 1, message_id="new")
     invoked = SendInvoked(
         at=acked.at, client=acked.client, user="ann", conversation=acked.conversation, client_message_id="new", body=""
