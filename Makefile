@@ -12,7 +12,7 @@ help: ## List the commands
 	@tools/environment.sh
 	@touch $@
 
-serve: .venv/.ready web ## Start the embedded stack, one API and one worker; print the URLs
+serve: .venv/.ready web ## Start the embedded stack and the API; print the URLs
 	@exec $(BIN)/parley up $(ARGS)
 
 test: .venv/.ready web tools check ## Run every check and every test, as CI does

@@ -9,8 +9,6 @@ from resolvers.context import Info
 from services.tokens import Claims
 from services.users import User
 
-UNKNOWN_HANDLE = "deleted-"
-
 
 @dataclass(frozen=True, slots=True)
 class Viewer:

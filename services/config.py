@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
     mongo_url: str = Field(description="MongoDB connection string; in production a replica set.")
     mongo_database: str = Field(default="parley", description="Name of the MongoDB database.")
-    redis_url: str = Field(description="Redis or Valkey URL for broadcast and caches.")
+    redis_url: str = Field(description="Redis or Valkey URL, for broadcast between processes.")
     embedded: bool = Field(default=False, description="Set by `parley up`: the servers are the embedded ones.")
     data: Path | None = Field(default=None, description="Directory of the embedded stack's data and keys.")
     signing_key_file: Path | None = Field(

@@ -48,6 +48,10 @@ class Audience(Protocol):
         """Tell them soon; what gets lost on the way is theirs to heal, never the writer's."""
 
 
+class ReadBehindError(PyMongoError):
+    """MongoDB's majority does not show yet what was seen committed; it will."""
+
+
 @dataclass(slots=True, eq=False)
 class _Attempt:
     """One wish to append, until it has its place or is refused."""
@@ -57,7 +61,7 @@ class _Attempt:
     decide: Decide
     placed: asyncio.Future[Entry]
     since: float  # when the attempt began, in the loop's seconds
-    sent: bool = False  # whether an insert of it left whose outcome is not known yet
+    slot: int = 0  # the highest place that an insert of it was sent for; until that is seen taken, its outcome is open
     races: int = 0  # how often somebody else took its slot
 
     def refuse(self, error: ChatError) -> None:
@@ -137,14 +141,21 @@ class Log:
                     return
 
     async def entries(self, after: int, limit: int) -> list[Entry]:
-        """Return up to `limit` entries above `after` that this process has seen, from memory where it can."""
+        """Return up to `limit` entries above `after` that this process has seen, from memory where it can.
+
+        Raises:
+            PyMongoError: MongoDB did not answer, or, after a failover, does not know them all yet.
+        """
         upto = min(self.sequence, after + limit)
         if upto <= after:
             return []
         if self._newest and self._newest[0].sequence <= after + 1:
             first = after + 1 - self._newest[0].sequence
             return list(islice(self._newest, first, first + upto - after))
-        return await self._logs.read_shared(self.conversation_id, after, upto)
+        entries = await self._logs.read_shared(self.conversation_id, after, upto)
+        if len(entries) < upto - after:
+            raise ReadBehindError(f"{self.conversation_id}: {len(entries)} of {upto - after} entries read")
+        return entries
 
     async def load_members(self, user_ids: Iterable[str]) -> None:
         """Make the memberships of these users known to `state`."""
@@ -196,9 +207,11 @@ class Log:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await asyncio.shield(attempt.placed)
         except TimeoutError:
-            if not attempt.sent:  # nothing left, so it can be taken back, and nothing of it will appear later
+            if self._is_settled(
+                attempt
+            ):  # nothing of it is under way, so it can be taken back and will not appear later
                 self._give_up([attempt])
-            raise _no_answer(attempt) from None
+            raise self._no_answer(attempt) from None
 
     def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str]) -> _Attempt:
         if len(self._waiting) >= WAITING:
@@ -239,7 +252,17 @@ class Log:
         for attempt in attempts:
             if not attempt.placed.done():
                 self._waiting.pop(attempt.key, None)
-                attempt.refuse(_no_answer(attempt))
+                attempt.refuse(self._no_answer(attempt))
+
+    def _is_settled(self, attempt: _Attempt) -> bool:
+        """Whether every place that the attempt was sent for is known to be somebody else's."""
+        return attempt.slot <= self.sequence
+
+    def _no_answer(self, attempt: _Attempt, settled: ChatError | None = None) -> ChatError:
+        """Return what a caller hears whose attempt ends unplaced: `settled` only if it cannot get a place any more."""
+        if not self._is_settled(attempt):
+            return CommitUnknown("This may or may not have been stored. Send it again with the same id.")
+        return settled or Unavailable("The service cannot store this now. Try again.", retry_after_ms=1_000)
 
     async def _place(self, batch: list[_Attempt]) -> None:
         await self.load_members({user_id for attempt in batch for user_id in attempt.concerns})
@@ -255,6 +278,8 @@ class Log:
         if inserted < len(placed):
             # Somebody else has that slot: what they wrote is read, and settles by key what it can.
             await self._see_slot(placed[inserted][0].sequence)
+            if any(entry.is_control and entry.sequence <= self.sequence for entry, _ in placed[inserted:]):
+                self._logs.spawn(self._mend())  # an outcome that was lost may have been a success
             self._requeue(attempt for attempt in batch if not attempt.placed.done())
 
     def _decided(self, batch: list[_Attempt]) -> list[tuple[Entry, State]]:
@@ -268,14 +293,14 @@ class Log:
                 draft = attempt.decide(state)
             except ChatError as refusal:
                 self._waiting.pop(attempt.key, None)
-                attempt.refuse(refusal)
+                attempt.refuse(self._no_answer(attempt, refusal))
                 continue
             entry = draft.placed(
                 self.conversation_id, state.sequence + 1, key=attempt.key, at=now(), control=state.control
             )
             state = state.after(entry)
             placed.append((entry, state))
-            attempt.sent = True
+            attempt.slot = max(attempt.slot, entry.sequence)
         return placed
 
     async def _project(self, placed: Iterable[tuple[Entry, State]]) -> None:
@@ -283,8 +308,19 @@ class Log:
             for entry, state in placed:
                 if entry.is_control:
                     await self._logs.projections.write(entry, state)
-        except PyMongoError:  # the entries stand; whoever loads this conversation next brings its documents up to them
+        except PyMongoError:  # the entries stand, and what follows from them comes as soon as MongoDB does
             _logger.warning("log.not_projected", conversation=self.conversation_id)
+            self._logs.spawn(self._mend())
+
+    async def _mend(self) -> None:
+        """Bring the documents up to the log, however long MongoDB is away."""
+        while True:
+            try:
+                await self._logs.projections.load(self.conversation_id)
+            except PyMongoError:
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def _see_slot(self, sequence: int) -> None:
         """Read on until a slot that is taken is seen; a majority read may be behind for a moment."""
@@ -323,20 +359,14 @@ class Log:
     def _requeue(self, lost: Iterable[_Attempt]) -> None:
         again: list[_Attempt] = []
         for attempt in lost:
-            attempt.sent = False
             attempt.races += 1
             if attempt.races >= LOST_RACES:
                 self._waiting.pop(attempt.key, None)
-                attempt.refuse(Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000))
+                overloaded = Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000)
+                attempt.refuse(self._no_answer(attempt, overloaded))
             else:
                 again.append(attempt)
         self._queue.extendleft(reversed(again))
-
-
-def _no_answer(attempt: _Attempt) -> ChatError:
-    if attempt.sent:
-        return CommitUnknown("The message may or may not have been stored. Send it again with the same id.")
-    return Unavailable("The service cannot store this now. Try again.", retry_after_ms=1_000)
 
 
 class Logs:
@@ -354,7 +384,7 @@ class Logs:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Own the tasks of all logs; what they are writing is finished before this ends."""
-        sweeper = asyncio.create_task(self._drop_unused())
+        sweeper = self._tasks.spawn(self._drop_unused())
         try:
             yield self
         finally:

@@ -18,7 +18,6 @@ type Collection = AsyncIOMotorCollection[Document]
 # A cluster that has no primary is noticed within this time, so that a caller hears UNAVAILABLE and never hangs.
 SELECTION_MS = 1_000
 DUPLICATE_KEY = 11000  # the server's error code
-READ_SECONDS = 2.0
 WRITE_SECONDS = 5.0
 
 

@@ -26,6 +26,20 @@ async def test_two_people_on_two_processes_see_every_message_once_and_in_order(a
             assert [update["sequence"] for update in heard] == list(range(2, 12))
 
 
+async def test_one_subscribers_leaving_leaves_the_others(api: Api) -> None:
+    ann = await api.register()
+    conversation = await ann.talk()
+    async with ann.socket() as leaving, ann.socket() as staying:
+        runs = [await socket.updates(conversation["id"]) for socket in (leaving, staying)]
+        for run in runs:
+            await run.until_caught_up()
+        await runs[0].stop()
+        await leaving.raw.close()
+        await ann.send(conversation["id"], "still heard")
+
+        assert (await runs[1].update())["message"]["body"] == "still heard"
+
+
 async def test_a_subscription_from_the_conversations_cursor_misses_nothing(api: Api, other_api: Api) -> None:
     ann = await api.register()
     conversation = await ann.talk()
