@@ -1,5 +1,7 @@
 """Signing in and out."""
 
+import strawberry
+
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
 from services.clock import now
@@ -43,5 +45,6 @@ async def logout(info: Info) -> Payload:
     return Payload(session_id=session_id)
 
 
-async def is_current(root: Session, info: Info) -> bool:
-    return root.id == info.context.viewer.session_id
+async def is_current(root: strawberry.Parent[Session], info: Info) -> bool:
+    claims = info.context.claims
+    return claims is not None and root.id == claims.session_id

@@ -84,9 +84,7 @@ class Report:
     acknowledged: int
     deliveries: int  # entries that subscribers received, each once for each subscriber
     latency: Latency | None  # None: no acknowledged send was received
-    latency_by_fault: dict[
-        str, Latency
-    ]  # of sends whose time to the last receive overlaps the fault; "none" for the rest
+    latency_by_fault: dict[str, Latency]  # of sends that the fault overlapped on their way; "none": the others
 
 
 @dataclass(slots=True)

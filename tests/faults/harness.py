@@ -190,7 +190,7 @@ class Listener:
                     return
                 self._take(message["payload"]["data"]["conversationUpdates"], connection)
                 received += 1
-            history.add(Closed(connection=connection, code=None))
+            history.add(Closed(connection=connection, code=1000))
 
     def _take(self, update: Json, connection: str) -> None:
         history = self.room.history
