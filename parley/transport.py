@@ -1,6 +1,7 @@
 """graphql-transport-ws over ASGI: one socket's tasks, its bounded outbox, and who may stay."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from functools import partial
@@ -27,6 +28,7 @@ OUTBOX_BYTES = 1024 * 1024
 BLOCKED_SECONDS = 10.0  # a write that takes longer belongs to a reader that is gone or far too slow
 GOODBYE_SECONDS = 1.0
 EXPIRY_GRACE_SECONDS = 5.0
+LOOK_SECONDS = 5.0  # deadlines move with every message, so a socket looks again at least this often
 PUBLIC_FIELDS = frozenset({"health", "__schema", "__type", "__typename"})
 
 _logger = structlog.get_logger()
@@ -156,12 +158,18 @@ class _Socket:
     async def _keep(self) -> None:
         """Ping, and end what is silent or whose token ran out."""
         while True:
-            await asyncio.sleep(max(0.0, min(self._connection.deadline - time.monotonic(), 5.0)))
+            left = self._seconds_left()
+            if left <= 0:
+                self._close(CloseCode.FORBIDDEN, "Token expired")
+                return
+            await asyncio.sleep(max(0.0, min(self._connection.deadline - time.monotonic(), left, LOOK_SECONDS)))
             await self._handle(self._connection.on_timer(time.monotonic()))
-            if self._claims is not None:
-                overdue = (now() - self._claims.expires_at).total_seconds()
-                if overdue >= EXPIRY_GRACE_SECONDS:
-                    self._close(CloseCode.FORBIDDEN, "Token expired")
+
+    def _seconds_left(self) -> float:
+        """Return how long this client may stay with its token."""
+        if self._claims is None:
+            return math.inf
+        return (self._claims.expires_at - now()).total_seconds() + EXPIRY_GRACE_SECONDS
 
     async def _handle(self, events: list[protocol.Event]) -> None:
         for event in events:

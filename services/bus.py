@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from services.tasks import Tasks
 
 COMMAND_SECONDS = 0.25
-SILENCE_SECONDS = 5.0  # without a message for so long, the process sends one to itself; twice, and the line is dead
+SILENCE_SECONDS = 1.0  # without a message for so long, the process sends one to itself; twice, and the line is dead
 OUTGOING = 10_000  # messages that wait to be published; above it the oldest is dropped: the log has it
 RUN = 200  # messages in one round trip
 RECONNECT_SECONDS = (0.05, 1.0)  # the first pause and the longest
@@ -48,7 +48,7 @@ class Bus:
         self._outgoing: deque[tuple[str, bytes]] = deque(maxlen=OUTGOING)
         self._speak = asyncio.Event()
         self.on_message: Callable[[str, bytes], None] = lambda _channel, _data: None
-        self.on_connected: Callable[[], None] = lambda: None
+        self.on_changed: Callable[[], None] = lambda: None  # called whenever `up` was set or cleared
         self.up = asyncio.Event()  # set while every channel is subscribed and confirmed
 
     @asynccontextmanager
@@ -80,7 +80,7 @@ class Bus:
     async def subscribe(self, channel: str) -> bool:
         """Listen to a channel; return whether Redis has confirmed it.
 
-        False means that Redis is away: the channel is subscribed as soon as it is back, and `on_connected` called then.
+        False means that Redis is away: the channel is subscribed as soon as it is back, and `on_changed` called then.
         """
         confirmed = self._channels.get(channel)
         if confirmed is None:
@@ -117,13 +117,18 @@ class Bus:
                 _logger.exception("bus.failed")
             finally:
                 pause = RECONNECT_SECONDS[0] if self.up.is_set() else min(pause * 2, longest)
-                self.up.clear()
                 self._listening = None
+                self.up.clear()
+                self.on_changed()
             await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
         pool = ConnectionPool.from_url(
-            self._url, protocol=2, socket_connect_timeout=COMMAND_SECONDS, retry=Retry(NoBackoff(), 0)
+            self._url,
+            protocol=2,
+            socket_timeout=COMMAND_SECONDS,
+            socket_connect_timeout=COMMAND_SECONDS,
+            retry=Retry(NoBackoff(), 0),
         )
         connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own gap
         try:
@@ -159,7 +164,7 @@ class Bus:
                     del self._unconfirmed[channel]
             if not self.up.is_set() and not self._unconfirmed:
                 self.up.set()
-                self.on_connected()
+                self.on_changed()
 
     async def _keep_speaking(self) -> None:
         while True:
@@ -173,5 +178,9 @@ class Bus:
                             pipeline.publish(channel, data)
                         await pipeline.execute()
                 except _FAILURES as error:
-                    # Lost: the others find it by comparing with the log.
+                    # Lost: the others find it by comparing with the log. What takes no messages brings none either.
                     _logger.warning("bus.not_published", messages=len(run), error=repr(error))
+                    if self._listening is not None:
+                        await self._listening.disconnect(nowait=True)
+                except Exception:  # whatever it was, a process must not fall silent
+                    _logger.exception("bus.failed")

@@ -1,7 +1,7 @@
 """Keeps the logs that somebody watches live: whole, in order, whatever Redis loses.
 
-A watched log has a Redis channel. What that channel loses is found by comparing with MongoDB: after every reconnect to
-Redis, every 10 s, and every second while Redis is away.
+A watched log has a Redis channel. What that channel loses is found by comparing with MongoDB: when Redis goes and when
+it is back, every 10 s, and every second while it is away.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Feeds:
         self._watched: dict[str, Log] = {}
         self._compare_now = asyncio.Event()
         bus.on_message = self._heard
-        bus.on_connected = self._compare_now.set
+        bus.on_changed = self._compare_now.set
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -100,6 +100,8 @@ class Feeds:
                     await self._compare(logs)
             except PyMongoError as error:
                 _logger.warning("feeds.not_compared", error=repr(error))
+            except Exception:  # whatever it was, the next comparison may find what this one did not
+                _logger.exception("feeds.failed")
 
     async def _compare(self, logs: Sequence[Log]) -> None:
         tails = [

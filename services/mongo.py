@@ -32,6 +32,7 @@ def open_client(settings: Settings) -> AsyncIOMotorClient[Document]:
         connectTimeoutMS=SELECTION_MS,
         socketTimeoutMS=int(WRITE_SECONDS * 1_000),
         maxPoolSize=32,
+        waitQueueTimeoutMS=int(WRITE_SECONDS * 1_000),
     )
 
 

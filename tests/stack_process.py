@@ -88,6 +88,16 @@ class StackProcess:
         psutil.Process(before).kill()
         self.wait_for(lambda: self._pid(part, index) != before, START_SECONDS)
 
+    @contextlib.contextmanager
+    def stopped(self, part: str, index: int = 0) -> Iterator[None]:
+        """Let one child stand still, as SIGSTOP does, for as long as the block lasts."""
+        process = psutil.Process(self._pid(part, index))
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
+
     def _pid(self, part: str, index: int) -> int:
         entry = self.run()[part]
         return int((entry[index] if isinstance(entry, list) else entry)["pid"])
