@@ -26,9 +26,9 @@ class Tasks:
         """Wait for what runs, at most `grace_seconds`, then cancel the rest."""
         if self._running and grace_seconds:
             await asyncio.wait(self._running, timeout=grace_seconds)
-        for task in self._running:
-            task.cancel()
-        if self._running:
+        while self._running:  # what is cancelled may leave something behind
+            for task in self._running:
+                task.cancel()
             await asyncio.wait(self._running)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
