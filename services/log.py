@@ -60,7 +60,6 @@ class _Attempt:
     concerns: frozenset[str]  # users whose memberships `decide` looks at
     decide: Decide
     placed: asyncio.Future[Entry]
-    since: float  # when the attempt began, in the loop's seconds
     slot: int = 0  # the highest place that an insert of it was sent for; until that is seen taken, its outcome is open
     races: int = 0  # how often somebody else took its slot
 
@@ -207,17 +206,15 @@ class Log:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await asyncio.shield(attempt.placed)
         except TimeoutError:
-            if self._is_settled(
-                attempt
-            ):  # nothing of it is under way, so it can be taken back and will not appear later
+            # With nothing of it under way it is taken back, so that it does not appear later.
+            if self._is_settled(attempt):
                 self._give_up([attempt])
             raise self._no_answer(attempt) from None
 
     def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str]) -> _Attempt:
         if len(self._waiting) >= WAITING:
             raise Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000)
-        loop = asyncio.get_running_loop()
-        attempt = _Attempt(key, concerns, decide, loop.create_future(), loop.time())
+        attempt = _Attempt(key, concerns, decide, asyncio.get_running_loop().create_future())
         self._waiting[key] = attempt
         self._queue.append(attempt)
         if self._writing is None:
