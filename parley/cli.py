@@ -3,7 +3,7 @@
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parley.stack.stack import Urls
+    from services.config import Settings
 
 app = typer.Typer(
     help="A chat backend with a GraphQL API.",
@@ -19,6 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+user = typer.Typer(help="Accounts.", no_args_is_help=True)
+app.add_typer(user, name="user")
 
 Data = Annotated[Path, typer.Option(help="Directory of all data and keys.")]
 
@@ -91,6 +95,64 @@ def schema() -> None:
     typer.echo(sdl(), nl=False)
 
 
+@user.command()
+def reset_link(
+    handle: Annotated[str, typer.Argument(help="Whose password is lost.")],
+    data: Data = Path(".parley"),
+    url: Annotated[str | None, typer.Option(help="Address of the API; that of the running stack if left out.")] = None,
+) -> None:
+    """Print a one-time link that sets a new password, good for an hour; the last line is its token alone.
+
+    Where no stack runs on the data directory, PARLEY_MONGO_URL says where the accounts are.
+    """
+    import asyncio
+    import json
+
+    from pydantic import ValidationError
+    from pymongo.errors import PyMongoError
+
+    from services.config import Settings
+
+    # Of all settings only MongoDB's count here, and the embedded stack's are complete without a key.
+    values: dict[str, object] = {"embedded": True, "data": data, "redis_url": ""}
+    try:
+        running = json.loads((data / "run.json").read_text())
+        values["mongo_url"] = running["mongo"]["url"]
+        url = url or next((api["url"] for api in running["api"]), None)
+    except FileNotFoundError:
+        pass
+    try:
+        token = asyncio.run(_reset_token(Settings.model_validate(values), handle))
+    except ValidationError:
+        _fail(f"No Parley runs on {data.absolute()}, and PARLEY_MONGO_URL is not set.")
+    except PyMongoError:
+        _fail("MongoDB does not answer.")
+    if token is None:
+        _fail(f"Nobody has the handle {handle!r}.")
+    typer.echo(f"{(url or 'http://127.0.0.1:8000').rstrip('/')}/reset?token={token}\n{token}")
+
+
+async def _reset_token(settings: "Settings", handle: str) -> str | None:
+    """Return a new reset token for whoever has the handle, or None where nobody has it."""
+    from services.clock import now
+    from services.mongo import open_client, open_database
+    from services.resets import Resets
+    from services.users import Users
+
+    client = open_client(settings)
+    try:
+        database = open_database(client, settings)
+        found = await Users(database).by_handle(handle)
+        return None if found is None else await Resets(database).create(found.id, now())
+    finally:
+        client.close()
+
+
+def _fail(line: str) -> NoReturn:
+    typer.echo(f"parley: {line}", err=True)
+    raise typer.Exit(1)
+
+
 def _run_stack(data: Path, *, port: int, replicas: int, ready: "Callable[[Urls], None]") -> None:
     from parley.stack.stack import run
     from parley.stack.supervisor import StartError
@@ -102,8 +164,7 @@ def _run_stack(data: Path, *, port: int, replicas: int, ready: "Callable[[Urls],
     try:
         run(data.absolute(), port=port, replicas=replicas, ready=ready, say=say)
     except StartError as error:
-        typer.echo(f"parley: {error}", err=True)
-        raise typer.Exit(1) from None
+        _fail(str(error))
 
 
 def main() -> None:

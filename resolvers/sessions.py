@@ -45,6 +45,28 @@ async def logout(info: Info) -> Payload:
     return Payload(session_id=session_id)
 
 
+@refusable
+async def revoke_session(info: Info, session_id: str) -> Payload:
+    await info.context.services.sessions.revoke(info.context.viewer, session_id, now())
+    return Payload(session_id=session_id)
+
+
+@refusable
+async def change_password(info: Info, current_password: str, new_password: str) -> Payload:
+    sessions, viewer = info.context.services.sessions, info.context.viewer
+    return signed_in(await sessions.change_password(viewer, current=current_password, new=new_password, now=now()))
+
+
+@refusable
+async def reset_password(info: Info, token: str, new_password: str, device: str | None) -> Payload:
+    sessions = info.context.services.sessions
+    return signed_in(await sessions.reset_password(token=token, new=new_password, device=device, now=now()))
+
+
+async def of_viewer(info: Info) -> list[Session]:
+    return await info.context.services.sessions.of_user(info.context.viewer_id, now())
+
+
 async def is_current(root: strawberry.Parent[Session], info: Info) -> bool:
     claims = info.context.claims
     return claims is not None and root.id == claims.session_id

@@ -52,6 +52,21 @@ class LogoutPayload(Refusable):
     session_id: strawberry.ID | None = field("The session that was ended.")
 
 
+@strawberry.type(description="The outcome of `revokeSession`.")
+class RevokeSessionPayload(Refusable):
+    session_id: strawberry.ID | None = field("The session that is over; null when refused.")
+
+
+@strawberry.type(description="The outcome of `changePassword`.")
+class ChangePasswordPayload(SignedIn):
+    pass
+
+
+@strawberry.type(description="The outcome of `resetPassword`.")
+class ResetPasswordPayload(SignedIn):
+    pass
+
+
 @strawberry.input(description="The input of `register`.")
 class RegisterInput:
     handle: str = field("2 to 32 of a-z, 0-9, _ and .; compared in lower case, never given twice.")
@@ -72,6 +87,24 @@ class RefreshSessionInput:
     refresh_token: str = field("The newest refresh token of the session.")
 
 
+@strawberry.input(description="The input of `revokeSession`.")
+class RevokeSessionInput:
+    session_id: strawberry.ID = field("One of the caller's own sessions.")
+
+
+@strawberry.input(description="The input of `changePassword`.")
+class ChangePasswordInput:
+    current_password: str = field("The password until now.")
+    new_password: str = field("8 to 256 characters.")
+
+
+@strawberry.input(description="The input of `resetPassword`.")
+class ResetPasswordInput:
+    token: str = field("From a one-time reset link.")
+    new_password: str = field("8 to 256 characters.")
+    device: str | None = strawberry.field(default=None, description="What this device is called in lists of sessions.")
+
+
 @strawberry.type
 class SessionMutations:
     register = mutation(resolvers.register, RegisterInput, RegisterPayload, "Make an account and sign in.")
@@ -81,4 +114,19 @@ class SessionMutations:
     )
     logout = strawberry.mutation(
         resolver=resolvers.logout, graphql_type=LogoutPayload, description="End the session of the request."
+    )
+    revoke_session = mutation(
+        resolvers.revoke_session, RevokeSessionInput, RevokeSessionPayload, "End one of the caller's sessions."
+    )
+    change_password = mutation(
+        resolvers.change_password,
+        ChangePasswordInput,
+        ChangePasswordPayload,
+        "Set another password; ends the caller's other sessions and renews this one.",
+    )
+    reset_password = mutation(
+        resolvers.reset_password,
+        ResetPasswordInput,
+        ResetPasswordPayload,
+        "Set the password with a one-time link; ends all sessions of the account and signs in.",
     )

@@ -1,8 +1,9 @@
 """The caller."""
 
-from resolvers import conversations, users
+from resolvers import conversations, sessions, users
 from schema.connections import Connection
 from schema.conversations import Conversation
+from schema.sessions import Session
 from schema.users import User
 from schema.view import resolved, view
 from services.users import Role
@@ -14,4 +15,7 @@ class Viewer:
     roles: list[Role] = resolved(users.viewer_roles, list[Role], "What the caller may do.")
     conversations: Connection[Conversation] = resolved(
         conversations.of_viewer, Connection[Conversation], "The caller's conversations, the newest first."
+    )
+    sessions: list[Session] = resolved(
+        sessions.of_viewer, list[Session], "The caller's live sessions, the oldest first."
     )

@@ -17,16 +17,18 @@ from odmantic.config import ODMConfigDict
 
 from services import handles, ids, passwords
 from services.config import Settings
-from services.errors import Forbidden, InvalidCredentials, InvalidInput, Overloaded
+from services.errors import Forbidden, InvalidCredentials, InvalidInput, NotFound, Overloaded, Unauthenticated
 from services.mongo import Collection, Database, parsed
 from services.passwords import Passwords
+from services.resets import Resets
 from services.tokens import Claims, Tokens
 from services.users import Role, User, Users, valid_handle
 
 # The reply with the new token may be lost, and two tabs may renew at once: both look like one token shown twice.
 _GRACE = timedelta(seconds=10)
 _FAMILY_LENGTH = 22  # characters of `token_urlsafe(16)`
-_RENEWED = {"current", "previous", "replaced_at", "rotation", "last_used_at", "expires_at"}  # what a renewal changes
+# What a renewal changes.
+_RENEWED = {"family", "current", "previous", "replaced_at", "rotation", "last_used_at", "expires_at"}
 
 
 class Session(Model):
@@ -77,6 +79,20 @@ class Session(Model):
             change |= {"current": [*self.current, successor]}
         return self.model_copy(update=change)
 
+    def restarted(self, family: str, token: str, *, now: datetime, expires_at: datetime) -> "Session":
+        """Return the session with a new family, of which every older token is a stranger: refused, and no theft."""
+        return self.model_copy(
+            update={
+                "family": family,
+                "current": [token],
+                "previous": None,
+                "replaced_at": None,
+                "rotation": self.rotation + 1,
+                "last_used_at": now,
+                "expires_at": expires_at,
+            }
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedIn:
@@ -96,6 +112,7 @@ class Sessions:
         self, database: Database, *, users: Users, passwords: Passwords, tokens: Tokens, settings: Settings
     ) -> None:
         self._sessions: Collection = database["sessions"]
+        self._resets = Resets(database)
         self._users = users
         self._passwords = passwords
         self._tokens = tokens
@@ -133,15 +150,25 @@ class Sessions:
             InvalidCredentials: the handle or the password is wrong; which of them, nothing tells, not even the time.
             Forbidden: the account is suspended.
         """
+        refused = InvalidCredentials("The handle or the password is wrong.")
         user = await self._users.by_handle(handle)
         matches = await self._passwords.verify(user.password_hash if user else None, password)
         if user is None or not matches:
-            raise InvalidCredentials("The handle or the password is wrong.")
+            raise refused
         if user.suspended_at is not None:
             raise Forbidden("This account is suspended.")
         if passwords.is_outdated(user.password_hash):
             await self._rehash(user, password)
-        return await self._begin(user, device, now)
+        begun = await self._begin(user, device, now)
+        # Whoever changes the password meanwhile may have ended the user's sessions before this one was there.
+        latest = await self._users.get(user.id)
+        if latest is None or (
+            latest.password_hash != user.password_hash
+            and not await self._passwords.verify(latest.password_hash, password)
+        ):
+            await self.logout(begun.session.id, now)
+            raise refused
+        return begun
 
     async def refresh(self, refresh_token: str, now: datetime) -> SignedIn:
         """Exchange a refresh token for new tokens; showing one that is no longer valid ends its session.
@@ -172,6 +199,58 @@ class Sessions:
         """End a session; one that is over already stays as it is."""
         await self._sessions.update_one({"_id": session_id, "revokedAt": None}, {"$set": {"revokedAt": now}})
 
+    async def revoke(self, caller: Claims, session_id: str, now: datetime) -> None:
+        """End one of the caller's own sessions; one that is over already stays as it is.
+
+        Raises:
+            NotFound: the caller has no such session.
+        """
+        session = await self.get(session_id)
+        if session is None or session.user_id != caller.user_id:
+            raise NotFound("There is no such session.", ("input", "sessionId"))
+        await self.logout(session_id, now)
+
+    async def change_password(self, caller: Claims, *, current: str, new: str, now: datetime) -> SignedIn:
+        """Set another password, end the user's other sessions and give the caller's new tokens.
+
+        Raises:
+            InvalidCredentials: the current password is wrong.
+            InvalidInput: the new one is not allowed.
+            Forbidden: the account is suspended.
+            Unauthenticated: the caller's session is over.
+        """
+        await self._live(caller.session_id, now)
+        while True:  # lost to a login that renews the hash, or to another change, after which `current` is wrong
+            user = await self._users.get(caller.user_id)
+            matches = await self._passwords.verify(user.password_hash if user else None, current)
+            if user is None or not matches:
+                raise InvalidCredentials("The current password is wrong.", ("input", "currentPassword"))
+            password_hash = await self._new_hash(user, new)
+            if await self._users.change_password_hash(user.id, old=user.password_hash, new=password_hash):
+                break
+        await self._end_all(user.id, now, but=caller.session_id)
+        return await self._restart(user, caller.session_id, now)
+
+    async def reset_password(self, *, token: str, new: str, device: str | None, now: datetime) -> SignedIn:
+        """Set the password with a reset link's token, end all sessions of the user and sign in.
+
+        Raises:
+            InvalidCredentials: the token is not valid, or not any more.
+            InvalidInput: the password is not allowed; the token stays good.
+            Forbidden: the account is suspended.
+        """
+        refused = InvalidCredentials("The reset link is not valid. Ask for another.", ("input", "token"))
+        user_id = await self._resets.user_id(token, now)
+        user = user_id and await self._users.get(user_id)
+        if not user:
+            raise refused
+        password_hash = await self._new_hash(user, new)
+        if not await self._resets.use(token, now):
+            raise refused
+        await self._users.set_password_hash(user.id, password_hash)
+        await self._end_all(user.id, now)
+        return await self._begin(user, device, now)
+
     async def authenticate(self, access_token: str, now: datetime) -> Claims:
         """Return who calls.
 
@@ -189,8 +268,7 @@ class Sessions:
 
     async def of_user(self, user_id: str, now: datetime) -> list[Session]:
         """Return the user's live sessions, the oldest first."""
-        prefix = f"ses_{user_id.removeprefix('usr_')}"
-        cursor = self._sessions.find({"_id": {"$gt": f"{prefix}_", "$lt": f"{prefix}`"}}).sort("_id", 1)
+        cursor = self._sessions.find({"_id": _range(user_id)}).sort("_id", 1)
         sessions = [Session.model_validate_doc(document) async for document in cursor]
         return [session for session in sessions if session.is_live(now)]
 
@@ -199,6 +277,35 @@ class Sessions:
             await self._users.change_password_hash(
                 user.id, old=user.password_hash, new=await self._passwords.hash(password)
             )
+
+    async def _new_hash(self, user: User, password: str) -> str:
+        """Return the hash of the password that a user chose instead of another."""
+        if user.suspended_at is not None:
+            raise Forbidden("This account is suspended.")
+        passwords.check_new(password, handle=user.handle, path=("input", "newPassword"))
+        return await self._passwords.hash(password)
+
+    async def _live(self, session_id: str, now: datetime) -> Session:
+        session = await self.get(session_id)
+        if session is None or not session.is_live(now):
+            raise Unauthenticated("The session is over. Sign in again.")
+        return session
+
+    async def _end_all(self, user_id: str, now: datetime, *, but: str | None = None) -> None:
+        """End the user's sessions, but the named one."""
+        await self._sessions.update_many(
+            {"_id": {**_range(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
+        )
+
+    async def _restart(self, user: User, session_id: str, now: datetime) -> SignedIn:
+        """Give a session new tokens without an old one being shown."""
+        family = secrets.token_urlsafe(16)
+        token = _refresh_token(session_id, family)
+        while True:  # lost to renewals, which then need a token of the old family
+            session = await self._live(session_id, now)
+            renewed = session.restarted(_digest(family), _digest(token), now=now, expires_at=now + self._life)
+            if await self._store(session, renewed):
+                return self._signed_in(user, renewed, token, now)
 
     async def _begin(self, user: User, device: str | None, now: datetime) -> SignedIn:
         session_id, family = ids.session(user.id), secrets.token_urlsafe(16)
@@ -233,6 +340,12 @@ class Sessions:
             refresh_token=refresh_token,
             access_token_expires_at=expires_at,
         )
+
+
+def _range(user_id: str) -> dict[str, str]:
+    """Return the condition that the ids of the user's sessions fulfil."""
+    prefix = f"ses_{user_id.removeprefix('usr_')}"
+    return {"$gt": f"{prefix}_", "$lt": f"{prefix}`"}
 
 
 def _refresh_token(session_id: str, family: str) -> str:

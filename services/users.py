@@ -108,6 +108,10 @@ class Users:
         result = await self._users.update_one({"_id": user_id, "passwordHash": old}, {"$set": {"passwordHash": new}})
         return result.matched_count == 1
 
+    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
+        """Replace the password's hash, whatever it is."""
+        await self._users.update_one({"_id": user_id}, {"$set": {"passwordHash": password_hash}})
+
     async def _claim(self, user: User) -> bool:
         claim = {"_id": user.handle, "user": user.id, "at": user.created_at}
         try:

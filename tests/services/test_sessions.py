@@ -1,11 +1,10 @@
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from services import ids, passwords
 from services.config import Settings
@@ -14,18 +13,21 @@ from services.errors import (
     Forbidden,
     InvalidCredentials,
     InvalidInput,
+    NotFound,
     Overloaded,
     TokenExpired,
     Unauthenticated,
 )
 from services.mongo import Database, open_client, open_database
 from services.passwords import Passwords
+from services.resets import Resets
 from services.sessions import Session, Sessions, SignedIn
-from services.tokens import open_tokens
+from services.tokens import Claims, open_tokens
 from services.users import Role, User, Users
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+ANOTHER = "staple of another kind"
 GRACE = timedelta(seconds=10)
 TICK = timedelta(milliseconds=1)
 
@@ -66,6 +68,14 @@ async def register(
 
 async def login(sessions: Sessions, handle: str = "ada", password: str = PASSWORD, now: datetime = NOW) -> SignedIn:
     return await sessions.login(handle=handle, password=password, device="phone", now=now)
+
+
+async def claims(sessions: Sessions, made: SignedIn) -> Claims:
+    return await sessions.authenticate(made.access_token, NOW)
+
+
+async def reset(sessions: Sessions, token: str, new: str = ANOTHER, now: datetime = NOW) -> SignedIn:
+    return await sessions.reset_password(token=token, new=new, device="phone", now=now)
 
 
 async def stored(sessions: Sessions, session_id: str) -> Session:
@@ -409,6 +419,190 @@ async def test_what_is_no_session_id_names_no_session(sessions: Sessions) -> Non
     await sessions.logout(ids.session(ids.user()), NOW)
 
 
+# Revoking
+
+
+async def test_only_ones_own_session_is_revoked_and_again_changes_nothing(sessions: Sessions) -> None:
+    made, other = await register(sessions), await login(sessions)
+    grace = await register(sessions, "grace")
+    ada = await claims(sessions, made)
+
+    for unknown in (grace.session.id, ids.session(made.user.id), "ses_1", "", made.user.id):
+        with pytest.raises(NotFound) as refused:
+            await sessions.revoke(ada, unknown, NOW)
+        assert refused.value.path == ("input", "sessionId")
+    await sessions.revoke(ada, other.session.id, NOW)
+    await sessions.revoke(ada, other.session.id, NOW + TICK)
+
+    assert (await stored(sessions, other.session.id)).revoked_at == NOW
+    assert await sessions.of_user(made.user.id, NOW) == [made.session]
+    assert await sessions.of_user(grace.user.id, NOW) == [grace.session]
+
+
+# Changing the password
+
+
+async def test_a_changed_password_ends_the_other_sessions_and_every_older_token(sessions: Sessions) -> None:
+    made, other, grace = await register(sessions), await login(sessions), await register(sessions, "grace")
+    renewed = await sessions.refresh(made.refresh_token, NOW)
+
+    changed = await sessions.change_password(await claims(sessions, made), current=PASSWORD, new=ANOTHER, now=NOW)
+
+    assert changed.session.id == made.session.id
+    assert await sessions.of_user(made.user.id, NOW) == [changed.session]
+    for token in (made.refresh_token, renewed.refresh_token, other.refresh_token):
+        await assert_refused(sessions, token, NOW)
+    await sessions.refresh(changed.refresh_token, NOW)
+    await sessions.refresh(grace.refresh_token, NOW)
+    await login(sessions, password=ANOTHER)
+    with pytest.raises(InvalidCredentials):
+        await login(sessions)
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "error", "at"),
+    [
+        ("wrong password", ANOTHER, InvalidCredentials, "currentPassword"),
+        ("wrong password", "short", InvalidCredentials, "currentPassword"),
+        (PASSWORD, "short", InvalidInput, "newPassword"),
+        (PASSWORD, "ada.lovelace", InvalidInput, "newPassword"),
+    ],
+)
+async def test_a_refused_change_of_the_password_changes_nothing(
+    sessions: Sessions, current: str, new: str, error: type[InvalidCredentials | InvalidInput], at: str
+) -> None:
+    made = await register(sessions, "ada.lovelace")
+    other = await login(sessions, "ada.lovelace")
+
+    with pytest.raises(error) as refused:
+        await sessions.change_password(await claims(sessions, made), current=current, new=new, now=NOW)
+
+    assert refused.value.path == ("input", at)
+    assert await sessions.of_user(made.user.id, NOW) == [made.session, other.session]
+    await login(sessions, "ada.lovelace")
+
+
+async def test_a_session_that_is_over_changes_no_password(sessions: Sessions) -> None:
+    made = await register(sessions)
+    await sessions.logout(made.session.id, NOW)
+
+    with pytest.raises(Unauthenticated):
+        await sessions.change_password(await claims(sessions, made), current=PASSWORD, new=ANOTHER, now=NOW)
+
+    await login(sessions)
+
+
+async def test_a_suspended_account_changes_no_password(sessions: Sessions, mongo_database: Database) -> None:
+    made = await register(sessions)
+    token = await Resets(mongo_database).create(made.user.id, NOW)
+    await mongo_database["users"].update_one({"_id": made.user.id}, {"$set": {"suspendedAt": NOW}})
+
+    with pytest.raises(Forbidden):
+        await sessions.change_password(await claims(sessions, made), current=PASSWORD, new=ANOTHER, now=NOW)
+    with pytest.raises(Forbidden):
+        await reset(sessions, token)
+
+
+async def test_of_two_changes_at_once_one_wins_and_one_session_is_left(
+    sessions: Sessions, another_process: Sessions
+) -> None:
+    made, other = await register(sessions), await login(sessions)
+    changes = [
+        instance.change_password(await claims(sessions, of), current=PASSWORD, new=new, now=NOW)
+        for instance, of, new in ((sessions, made, ANOTHER), (another_process, other, ANOTHER[::-1]))
+    ]
+
+    results = await asyncio.gather(*changes, return_exceptions=True)
+
+    (winner,) = [result for result in results if isinstance(result, SignedIn)]
+    assert {type(result) for result in results} == {SignedIn, InvalidCredentials}
+    assert await sessions.of_user(made.user.id, NOW) == [winner.session]
+
+
+async def test_a_login_with_the_old_password_that_races_the_change_leaves_no_session(
+    sessions: Sessions, another_process: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await register(sessions)
+    verify, change = Passwords.verify, another_process.change_password
+    caller = await claims(sessions, made)
+
+    async def verify_and_change(pool: Passwords, password_hash: str | None, password: str) -> bool:
+        matches = await verify(pool, password_hash, password)
+        monkeypatch.undo()
+        await change(caller, current=PASSWORD, new=ANOTHER, now=NOW)
+        return matches
+
+    monkeypatch.setattr(Passwords, "verify", verify_and_change)
+    with pytest.raises(InvalidCredentials):
+        await login(sessions)
+
+    assert [session.id for session in await sessions.of_user(made.user.id, NOW)] == [made.session.id]
+
+
+# Resetting the password
+
+
+async def test_a_reset_ends_all_sessions_and_signs_in(sessions: Sessions, mongo_database: Database) -> None:
+    made, other = await register(sessions), await login(sessions)
+    token = await Resets(mongo_database).create(made.user.id, NOW)
+
+    signed_in = await reset(sessions, token, now=NOW + timedelta(hours=1) - TICK)
+
+    assert token not in repr(await mongo_database["resets"].find().to_list(10))
+    assert signed_in.session.id not in {made.session.id, other.session.id}
+    assert await sessions.of_user(made.user.id, NOW) == [signed_in.session]
+    await login(sessions, password=ANOTHER)
+    for before in (made, other):
+        await assert_refused(sessions, before.refresh_token, NOW)
+
+
+async def test_a_bad_expired_or_used_reset_token_is_refused_and_changes_nothing(
+    sessions: Sessions, mongo_database: Database
+) -> None:
+    made = await register(sessions)
+    resets = Resets(mongo_database)
+    expired = await resets.create(made.user.id, NOW - timedelta(hours=1))
+    used = await resets.create(made.user.id, NOW)
+    latest = await reset(sessions, used)
+
+    for token in (expired, used, "", "made up", "\ud800"):
+        with pytest.raises(InvalidCredentials) as refused:
+            await reset(sessions, token, PASSWORD)
+        assert refused.value.path == ("input", "token")
+    assert await sessions.of_user(made.user.id, NOW) == [latest.session]
+    await login(sessions, password=ANOTHER)
+
+
+async def test_an_unfit_password_leaves_the_reset_token_good(sessions: Sessions, mongo_database: Database) -> None:
+    made = await register(sessions)
+    token = await Resets(mongo_database).create(made.user.id, NOW)
+
+    with pytest.raises(InvalidInput) as refused:
+        await reset(sessions, token, "short")
+
+    assert refused.value.path == ("input", "newPassword")
+    await reset(sessions, token)
+
+
+async def test_of_processes_that_use_one_reset_token_at_once_one_succeeds(
+    sessions: Sessions, another_process: Sessions, mongo_database: Database
+) -> None:
+    made = await register(sessions)
+
+    for _ in range(3):
+        token = await Resets(mongo_database).create(made.user.id, NOW)
+        choices = [f"{ANOTHER} {number}" for number in range(4)]
+        uses = [
+            reset(instance, token, new) for instance, new in zip([sessions, another_process] * 2, choices, strict=True)
+        ]
+        results = await asyncio.gather(*uses, return_exceptions=True)
+
+        (winner,) = [number for number, result in enumerate(results) if isinstance(result, SignedIn)]
+        assert [type(result) for result in results].count(InvalidCredentials) == 3
+        assert len(await sessions.of_user(made.user.id, NOW)) == 1
+        await login(sessions, password=choices[winner])
+
+
 # Passwords
 
 
@@ -422,19 +616,19 @@ async def test_a_password_matches_its_hash_and_nobodys(pool: Passwords) -> None:
     assert not passwords.is_outdated(password_hash)
 
 
-async def test_verifying_for_nobody_takes_as_long(pool: Passwords) -> None:
-    password_hash = await pool.hash(PASSWORD)
+async def test_verifying_for_nobody_does_the_same_work(pool: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
+    matches, verified = passwords._matches, list[str]()
 
-    async def seconds(candidate: str | None) -> float:
-        """The least of several, which other load on the machine changes least."""
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            await pool.verify(candidate, "wrong password")
-            times.append(time.perf_counter() - start)
-        return min(times)
+    def seen(password_hash: str, password: str) -> bool:
+        verified.append(password_hash)
+        return matches(password_hash, password)
 
-    assert 0.5 < await seconds(None) / await seconds(password_hash) < 2
+    monkeypatch.setattr(passwords, "_matches", seen)
+    await pool.verify(await pool.hash(PASSWORD), "wrong password")
+    nobody = await pool.verify(None, "wrong password")
+
+    assert not nobody
+    assert extract_parameters(verified[1]) == extract_parameters(verified[0])
 
 
 async def test_too_many_at_once_are_told_to_come_back() -> None:
