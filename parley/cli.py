@@ -23,6 +23,8 @@ app = typer.Typer(
 
 user = typer.Typer(help="Accounts.", no_args_is_help=True)
 app.add_typer(user, name="user")
+bench = typer.Typer(help="Measurements, each on a stack of its own.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 Data = Annotated[Path, typer.Option(help="Directory of all data and keys.")]
 
@@ -93,6 +95,25 @@ def schema() -> None:
     from schema.api import sdl
 
     typer.echo(sdl(), nl=False)
+
+
+@bench.callback()
+def _measurements() -> None:
+    pass  # with it, a single command keeps its name
+
+
+@bench.command()
+def send(
+    messages: Annotated[int, typer.Option(min=100, help="Messages in each run.")] = 4_000,
+    conversations: Annotated[list[int] | None, typer.Option(min=1, help="Conversations of a run; repeat it.")] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Sends under way at any time.")] = 64,
+) -> None:
+    """Measure sending: acknowledgements per second, latency, and CPU a message by part."""
+    try:
+        from tests.bench.send import main as measure
+    except ModuleNotFoundError:
+        _fail("The benchmarks come with a checkout and its development packages.")
+    measure(messages, conversations or [1, 20], at_once)
 
 
 @user.command()
