@@ -1,6 +1,6 @@
 """The ASGI app: which path is answered by what."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
@@ -50,10 +50,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes += [
         WebSocketRoute("/graphql", _Socket()),
         Route("/graphql", _graphql, methods=["GET", "POST"]),
-        Route("/health", _health),
-        Route("/health/live", _live),
-        Route("/health/ready", _ready),
-        Route("/.well-known/jwks.json", _jwks),
+        Route("/health", _plain(PlainRoutes.health)),
+        Route("/health/live", _plain(PlainRoutes.live)),
+        Route("/health/ready", _plain(PlainRoutes.ready)),
+        Route("/.well-known/jwks.json", _plain(PlainRoutes.jwks)),
         *pages(),
     ]
     if settings.allowed_origins:
@@ -83,21 +83,8 @@ async def _graphql(request: Request) -> Response:
     return response
 
 
-async def _health(request: Request) -> Response:
-    response: Response = await request.state.plain.health(request)
-    return response
+def _plain(answer: Callable[[PlainRoutes, Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await answer(request.state.plain, request)
 
-
-async def _live(request: Request) -> Response:
-    response: Response = await request.state.plain.live(request)
-    return response
-
-
-async def _ready(request: Request) -> Response:
-    response: Response = await request.state.plain.ready(request)
-    return response
-
-
-async def _jwks(request: Request) -> Response:
-    response: Response = await request.state.plain.jwks(request)
-    return response
+    return endpoint

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,21 +13,10 @@ from typing import Any
 
 import psutil
 
+from parley.stack.stack import free_port
+
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many neighbouring ports that are free now."""
-    for port in range(20_000 + os.getpid() % 5_000, 32_000, count):
-        with contextlib.ExitStack() as stack:
-            try:
-                for offset in range(count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port + offset)))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free ports")
 
 
 class StackProcess:
@@ -36,7 +24,7 @@ class StackProcess:
 
     def __init__(self, directory: Path, replicas: int, environment: dict[str, str] | None = None) -> None:
         self.directory = directory
-        self._port = free_ports(replicas)
+        self._port = free_port(replicas)
         self._replicas = replicas
         self._environment = {**os.environ, "PARLEY_RATE_LIMITS": "off", **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
