@@ -72,8 +72,7 @@ class Conversations:
     async def membership(self, viewer_id: str, conversation_id: str) -> Member | None:
         """Return the viewer's active membership as far as this process has seen the log."""
         log = await self._logs.get(conversation_id)
-        await log.load_members([viewer_id])
-        return log.state.members[viewer_id]
+        return await log.member(viewer_id)
 
     def cursor(self, conversation_id: str, sequence: int) -> str:
         """Return the cursor of a position."""

@@ -22,7 +22,7 @@ from services.clock import now
 from services.entries import MAX_SEQUENCE, Draft, Entry, entry_id, from_document, to_document
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.mongo import DUPLICATE_KEY, Collection, Database
-from services.state import Projections, State
+from services.state import Member, Projections, State
 from services.tasks import Tasks
 
 PAGE = 200  # entries in one read while catching up
@@ -162,6 +162,11 @@ class Log:
         if missing:
             members = await self._logs.projections.members(self.conversation_id, missing)
             self.state = self.state.with_members(members)
+
+    async def member(self, user_id: str) -> Member | None:
+        """Return a user's active membership as of what this process has seen; None for whoever is not in."""
+        await self.load_members([user_id])
+        return self.state.members[user_id]
 
     def _advance(self, entry: Entry) -> None:
         self.state = self.state.after(entry)

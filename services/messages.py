@@ -95,8 +95,7 @@ class Messages:
         conversation_id, sequence = ids.message_place(message_id)
         log = await self._logs.get(conversation_id)
         await log.catch_up()
-        await log.load_members([viewer_id])
-        member = log.state.members[viewer_id]
+        member = await log.member(viewer_id)
         if member is None or sequence < member.joined_sequence:
             return None
         document = await self._entries.find_one({"_id": entry_id(conversation_id, sequence)})
@@ -107,8 +106,7 @@ class Messages:
     async def page(self, viewer_id: str, conversation_id: str, window: Window) -> Page[Message]:
         """Return a page of the messages that the viewer may read, in the order of the log; none for an outsider."""
         log = await self._logs.get(conversation_id)
-        await log.load_members([viewer_id])
-        member = log.state.members[viewer_id]
+        member = await log.member(viewer_id)
         if member is None:
             return Page([], has_previous=False, has_next=False)
 

@@ -89,8 +89,7 @@ class Streams:
             Missing: there is no such conversation for this viewer.
             BadUserInput: the cursor names a position that the log has not reached.
         """
-        await log.load_members([stream.viewer_id])
-        member = log.state.members[stream.viewer_id]
+        member = await log.member(stream.viewer_id)
         if member is None:
             raise Missing("There is no such conversation.")
         head, after = log.sequence, stream.after
