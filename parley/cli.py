@@ -3,7 +3,7 @@
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -23,6 +23,8 @@ app = typer.Typer(
 
 user = typer.Typer(help="Accounts.", no_args_is_help=True)
 app.add_typer(user, name="user")
+dead_letters = typer.Typer(help="Events that a job could not take.", no_args_is_help=True)
+app.add_typer(dead_letters, name="dead-letters")
 bench = typer.Typer(help="Measurements, each on a stack of its own.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
@@ -49,8 +51,9 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the first API process.")] = 8000,
     data: Data = Path(".parley"),
     replicas: Annotated[int, typer.Option(min=1, help="API processes, on the port and those after it.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes.")] = 1,
 ) -> None:
-    """Run everything on this machine: the embedded servers and the API."""
+    """Run everything on this machine: the embedded servers, the API and the workers."""
 
     def show(urls: "Urls") -> None:
         first, *others = urls.apis
@@ -58,13 +61,15 @@ def up(
             ("API and GraphiQL", f"{first}/graphql"),
             *(("Replica", f"{url}/graphql") for url in others),
             ("Health", f"{first}/health"),
+            *(("Worker's health", f"{url}/health") for url in urls.workers),
             ("MongoDB", urls.mongo),
             ("Redis", urls.redis),
+            ("Kafka", urls.kafka),
             ("Data", str(data.absolute())),
         ]
         typer.echo("\n".join(f"{name:18}{value}" for name, value in lines) + "\n\nCtrl-C stops everything.")
 
-    _run_stack(data, port=port, replicas=replicas, ready=show)
+    _run_stack(data, port=port, replicas=replicas, workers=workers, ready=show)
 
 
 @app.command()
@@ -72,9 +77,9 @@ def stack(data: Data = Path(".parley")) -> None:
     """Run the embedded servers alone; print their URLs."""
 
     def show(urls: "Urls") -> None:
-        typer.echo(f"PARLEY_MONGO_URL={urls.mongo}\nPARLEY_REDIS_URL={urls.redis}")
+        typer.echo(f"PARLEY_MONGO_URL={urls.mongo}\nPARLEY_REDIS_URL={urls.redis}\nPARLEY_KAFKA_URL={urls.kafka}")
 
-    _run_stack(data, port=0, replicas=0, ready=show)
+    _run_stack(data, port=0, replicas=0, workers=0, ready=show)
 
 
 @app.command()
@@ -83,10 +88,22 @@ def api(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Run one API process, set up by PARLEY_… variables."""
-    from parley.server import serve
+    from parley.api import serve_api
     from services.config import Settings
 
-    serve(Settings.model_validate({}), host=host, port=port)
+    serve_api(Settings.model_validate({}), host=host, port=port)
+
+
+@app.command()
+def worker(
+    host: Annotated[str, typer.Option(help="Address to say at how it is.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port for that.")] = 8100,
+) -> None:
+    """Run one worker process, set up by PARLEY_… variables: the relay to Kafka and all jobs."""
+    from parley.worker import serve_worker
+    from services.config import Settings
+
+    serve_worker(Settings.model_validate({}), host=host, port=port)
 
 
 @app.command()
@@ -127,46 +144,100 @@ def reset_link(
     Where no stack runs on the data directory, PARLEY_MONGO_URL says where the accounts are.
     """
     import asyncio
-    import json
 
-    from pydantic import ValidationError
     from pymongo.errors import PyMongoError
 
-    from services.config import Settings
-
-    # Of all settings only MongoDB's count here, and the embedded stack's are complete without a key.
-    values: dict[str, object] = {"embedded": True, "data": data, "redis_url": ""}
+    settings, running = _settings_of(data, "mongo")
+    url = url or next((api["url"] for api in running.get("api", ())), "http://127.0.0.1:8000")
     try:
-        running = json.loads((data / "run.json").read_text())
-        values["mongo_url"] = running["mongo"]["url"]
-        url = url or next((api["url"] for api in running["api"]), None)
-    except FileNotFoundError:
-        pass
-    try:
-        token = asyncio.run(_reset_token(Settings.model_validate(values), handle))
-    except ValidationError:
-        _fail(f"No Parley runs on {data.absolute()}, and PARLEY_MONGO_URL is not set.")
+        token = asyncio.run(_reset_token(settings, handle))
     except PyMongoError:
         _fail("MongoDB does not answer.")
     if token is None:
         _fail(f"Nobody has the handle {handle!r}.")
-    typer.echo(f"{(url or 'http://127.0.0.1:8000').rstrip('/')}/reset?token={token}\n{token}")
+    typer.echo(f"{url.rstrip('/')}/reset?token={token}\n{token}")
+
+
+@dead_letters.command("list")
+def list_dead_letters(data: Data = Path(".parley")) -> None:
+    """Print a line for each that waits: the job, the topic it came from, its key and why the job failed."""
+    import asyncio
+
+    from services.dead_letters import waiting
+
+    servers = _settings_of(data, "kafka")[0].kafka_url
+
+    async def run() -> None:
+        for letter in await waiting(servers):
+            typer.echo(f"{letter.job}\t{letter.topic}\t{(letter.key or b'').decode()}\t{letter.reason}")
+
+    _with_kafka(lambda: asyncio.run(run()))
+
+
+@dead_letters.command()
+def replay(data: Data = Path(".parley")) -> None:
+    """Have all that wait tried again."""
+    import asyncio
+
+    from services.dead_letters import replay as replay_all
+    from services.kafka import Producer
+
+    servers = _settings_of(data, "kafka")[0].kafka_url
+
+    async def run() -> int:
+        async with Producer(servers).running() as producer:
+            return await replay_all(servers, producer)
+
+    count = _with_kafka(lambda: asyncio.run(run()))
+    typer.echo(f"{count} tried again")
+
+
+def _with_kafka[T](work: "Callable[[], T]") -> T:
+    import logging
+
+    from services.kafka import FAILURES, KafkaAwayError
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        return work()
+    except (KafkaAwayError, *FAILURES):
+        _fail("Kafka does not answer.")
+
+
+def _settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
+    """Return settings for a command that needs one part of Parley, and what `run.json` says, empty where none runs."""
+    import json
+
+    from pydantic import ValidationError
+
+    from services.config import Settings
+
+    # The embedded stack's settings are complete without a key, and of the parts only one counts here.
+    values: dict[str, Any] = {"embedded": True, "data": data, "mongo_url": "", "redis_url": "", "kafka_url": ""}
+    del values[f"{part}_url"]  # where nothing runs here, PARLEY_<PART>_URL says it
+    running: dict[str, Any] = {}
+    with suppress(FileNotFoundError):
+        running = json.loads((data / "run.json").read_text())
+        values[f"{part}_url"] = running[part]["url"]
+    try:
+        return Settings.model_validate(values), running
+    except ValidationError:
+        _fail(f"No Parley runs on {data.absolute()}, and PARLEY_{part.upper()}_URL is not set.")
 
 
 async def _reset_token(settings: "Settings", handle: str) -> str | None:
     """Return a new reset token for whoever has the handle, or None where nobody has it."""
     from services.clock import now
-    from services.mongo import open_client, open_database
+    from services.mongo import Database
     from services.resets import Resets
     from services.users import Users
 
-    client = open_client(settings)
+    database = Database(settings)
     try:
-        database = open_database(client, settings)
         found = await Users(database).by_handle(handle)
         return None if found is None else await Resets(database).create(found.id, now())
     finally:
-        client.close()
+        database.close()
 
 
 def _fail(line: str) -> NoReturn:
@@ -174,7 +245,7 @@ def _fail(line: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _run_stack(data: Path, *, port: int, replicas: int, ready: "Callable[[Urls], None]") -> None:
+def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Callable[[Urls], None]") -> None:
     from parley.stack.stack import run
     from parley.stack.supervisor import StartError
 
@@ -183,7 +254,7 @@ def _run_stack(data: Path, *, port: int, replicas: int, ready: "Callable[[Urls],
             typer.echo(f"parley: {line}", err=True)
 
     try:
-        run(data.absolute(), port=port, replicas=replicas, ready=ready, say=say)
+        run(data.absolute(), port=port, replicas=replicas, workers=workers, ready=ready, say=say)
     except StartError as error:
         _fail(str(error))
 

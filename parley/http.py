@@ -4,20 +4,22 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 `application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from graphql import GraphQLError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from ulid import ULID
 
 from parley.execution import Engine, Errors, RequestRefused, formatted
 from resolvers.context import Context
 from services.clock import now
 from services.errors import ChatError, Unauthenticated
+from services.health import HealthChecks
 from services.services import Services
-from services.tokens import Claims
+from services.tokens import Claims, Tokens
 
 BODY_BYTES = 256 * 1024
 JSON_TYPE = "application/json"
@@ -136,36 +138,40 @@ def _response(content: dict[str, Any], status: int, media_type: str) -> Response
     return Response(orjson.dumps(content), status, headers, media_type=f"{media_type}; charset=utf-8")
 
 
-class PlainRoutes:
-    """Health for machines, and the keys that verify access tokens."""
+async def live(_request: Request) -> Response:
+    """Say that the event loop turns."""
+    return JSONResponse({"status": "live"})
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
 
-    async def live(self, _request: Request) -> Response:
-        """Say that the event loop turns."""
-        return JSONResponse({"status": "live"})
+async def ready(request: Request) -> Response:
+    """Say whether this process can serve."""
+    checks: HealthChecks = request.state.health
+    is_ready = await checks.is_ready()
+    return JSONResponse({"status": "ready" if is_ready else "not ready"}, 200 if is_ready else 503)
 
-    async def ready(self, _request: Request) -> Response:
-        """Say whether this process can serve."""
-        ready = await self._services.health.is_ready()
-        return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 
-    async def health(self, _request: Request) -> Response:
-        """Say how the parts are."""
-        health = await self._services.health.health()
-        content = {
-            "status": health.status,
-            "version": health.version,
-            "instance": health.instance,
-            "uptimeSeconds": health.uptime_seconds,
-            "components": [
-                {"name": part.name, "status": part.status, "latencyMs": part.latency_ms, "detail": part.detail}
-                for part in health.components
-            ],
-        }
-        return JSONResponse(content, 503 if health.status == "UNHEALTHY" else 200)
+async def health(request: Request) -> Response:
+    """Say how the parts are."""
+    checks: HealthChecks = request.state.health
+    found = await checks.health()
+    content = {
+        "status": found.status,
+        "version": found.version,
+        "instance": found.instance,
+        "uptimeSeconds": found.uptime_seconds,
+        "components": [
+            {"name": part.name, "status": part.status, "latencyMs": part.latency_ms, "detail": part.detail}
+            for part in found.components
+        ],
+    }
+    return JSONResponse(content, 503 if found.status == "UNHEALTHY" else 200)
 
-    async def jwks(self, _request: Request) -> Response:
-        """Publish the keys that verify access tokens (RFC 7517)."""
-        return JSONResponse(self._services.tokens.jwks(), headers={"cache-control": "public, max-age=300"})
+
+async def jwks(request: Request) -> Response:
+    """Publish the keys that verify access tokens (RFC 7517)."""
+    tokens: Tokens = request.state.tokens
+    return JSONResponse(tokens.jwks(), headers={"cache-control": "public, max-age=300"})
+
+
+# Of every process: its app's state has `health`.
+HEALTH_ROUTES: Final = (Route("/health", health), Route("/health/live", live), Route("/health/ready", ready))

@@ -1,19 +1,17 @@
-"""Runs the app on uvicorn, with what the protocol asks of it."""
+"""Runs an app on uvicorn, with what the protocol asks of it."""
 
 import logging
 
 import structlog
 import uvicorn
-
-from parley.app import create_app
-from services.config import Settings
+from starlette.types import ASGIApp
 
 # Above Parley's own limit, so that Parley answers before uvicorn closes with 1009, on which clients give up for good.
 FRAME_BYTES = 1024 * 1024
 
 
-def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve the API until SIGTERM or SIGINT."""
+def serve(app: ASGIApp, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -24,8 +22,10 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
+    # It says several lines each time it tries a broker that is away; what matters of that we log ourselves.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=host,
         port=port,
         ws="websockets-sansio",

@@ -26,6 +26,15 @@ class Settings(BaseSettings):
     mongo_url: str = Field(description="MongoDB connection string; in production a replica set.")
     mongo_database: str = Field(default="parley", description="Name of the MongoDB database.")
     redis_url: str = Field(description="Redis or Valkey URL, for broadcast between processes.")
+    kafka_url: str = Field(description="Kafka bootstrap servers, host:port; comma-separated.")
+    kafka_replication: int = Field(
+        default=1, ge=1, description="Copies that Kafka keeps of each topic, where a worker makes it; in production 3."
+    )
+    kafka_retention_hours: int = Field(
+        default=168,
+        ge=1,
+        description="How long Kafka keeps events, and from how far back it is refilled when it lost them.",
+    )
     embedded: bool = Field(default=False, description="Set by `parley up`: the servers are the embedded ones.")
     data: Path | None = Field(default=None, description="Directory of the embedded stack's data and keys.")
     signing_key_file: Path | None = Field(

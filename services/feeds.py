@@ -14,7 +14,7 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from services.bus import Bus
-from services.entries import MAX_SEQUENCE, Entry, entry_id, from_bytes, from_document, to_bytes
+from services.entries import Entry, from_bytes, to_bytes
 from services.log import Log, Logs
 from services.tasks import Tasks
 
@@ -104,19 +104,8 @@ class Feeds:
                 _logger.exception("feeds.failed")
 
     async def _compare(self, logs: Sequence[Log]) -> None:
-        tails = [
-            {
-                "_id": {
-                    "$gt": entry_id(log.conversation_id, log.sequence),
-                    "$lte": entry_id(log.conversation_id, MAX_SEQUENCE),
-                }
-            }
-            for log in logs
-        ]
-        found = (
-            await self._logs.collection.find({"$or": tails}).sort("_id", 1).limit(TAIL_ENTRIES).to_list(TAIL_ENTRIES)
-        )
+        found = await self._logs.entries.tails({log.conversation_id: log.sequence for log in logs}, limit=TAIL_ENTRIES)
         for log in logs:
-            log.see(entry for entry in map(from_document, found) if entry.conversation_id == log.conversation_id)
+            log.see(entry for entry in found if entry.conversation_id == log.conversation_id)
         if len(found) == TAIL_ENTRIES:
             self._compare_now.set()

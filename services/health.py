@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
@@ -68,7 +69,7 @@ class HealthChecks:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 await self._parts[name]()
-        except (PyMongoError, RedisError, OSError, TimeoutError):
+        except (PyMongoError, RedisError, KafkaError, OSError, TimeoutError):
             status = HealthStatus.UNHEALTHY if name == "mongodb" else HealthStatus.DEGRADED
             return ComponentHealth(
                 name=name, status=status, latency_ms=None, detail="does not answer", checked_at=now()

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, Self
 
+import stamina
 import structlog
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from services.clock import now
-from services.entries import MAX_SEQUENCE, Draft, Entry, entry_id, from_document, to_document
+from services.entries import Draft, Entry
+from services.entry_store import EntryStore
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
-from services.mongo import DUPLICATE_KEY, Collection, Database
+from services.mongo import DUPLICATE_KEY, Database
 from services.state import Member, Projections, State
 from services.tasks import Tasks
 
@@ -41,8 +43,19 @@ _logger = structlog.get_logger()
 type Decide = Callable[[State], Draft]
 
 
+class Outbox(Protocol):
+    """Who sees to it that every entry leaves for Kafka, also when this process dies."""
+
+    async def mark(self, conversation_id: str) -> None:
+        """Note durably that entries of a conversation may come; before the first of them is inserted.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+
+
 class Audience(Protocol):
-    """Other processes that want to hear of an entry."""
+    """Others that want to hear of an entry."""
 
     def publish(self, conversation_id: str, entries: Sequence[Entry]) -> None:
         """Tell them soon; what gets lost on the way is theirs to heal, never the writer's."""
@@ -134,7 +147,7 @@ class Log:
             self._next_read = None  # whoever asks from here on may have seen more than this read will
             while True:
                 asked = self.sequence
-                entries = await self._logs.read(self.conversation_id, after=asked, limit=PAGE)
+                entries = await self._logs.entries.read(self.conversation_id, after=asked, limit=PAGE)
                 self.see(entries)
                 if len(entries) < PAGE:
                     return
@@ -271,12 +284,14 @@ class Log:
         placed = self._decided(batch)
         if not placed:
             return
+        await self._logs.outbox.mark(self.conversation_id)
         inserted = await self._insert([entry for entry, _ in placed])
         entries = [entry for entry, _ in placed[:inserted]]
         await self._project(placed[:inserted])
         self.see(entries)
         if entries:
-            self._logs.audience.publish(self.conversation_id, entries)
+            for audience in self._logs.audiences:
+                audience.publish(self.conversation_id, entries)
         if inserted < len(placed):
             # Somebody else has that slot: what they wrote is read, and settles by key what it can.
             await self._see_slot(placed[inserted][0].sequence)
@@ -316,13 +331,9 @@ class Log:
 
     async def _mend(self) -> None:
         """Bring the documents up to the log, however long MongoDB is away."""
-        while True:
-            try:
+        async for attempt in stamina.retry_context(on=PyMongoError, attempts=None, timeout=None, wait_max=1.0):
+            with attempt:
                 await self._logs.projections.load(self.conversation_id)
-            except PyMongoError:
-                await asyncio.sleep(1.0)
-            else:
-                return
 
     async def _see_slot(self, sequence: int) -> None:
         """Read on until a slot that is taken is seen; a majority read may be behind for a moment."""
@@ -339,12 +350,11 @@ class Log:
         A lost outcome is settled by inserting the same documents at the same slots again, until each slot is known to
         be taken; by whom, the keys tell.
         """
-        documents = [to_document(entry) for entry in entries]
         deadline = asyncio.get_running_loop().time() + ATTEMPT_SECONDS
         pause = 0.05
         while True:
             try:
-                await self._logs.collection.insert_many(documents, ordered=True)
+                await self._logs.entries.insert(entries)
             except BulkWriteError as error:
                 failure = error.details["writeErrors"][0] if error.details["writeErrors"] else None
                 if failure is None or failure["code"] != DUPLICATE_KEY:
@@ -374,10 +384,11 @@ class Log:
 class Logs:
     """The logs that this process uses, each once."""
 
-    def __init__(self, database: Database, audience: Audience) -> None:
-        self.collection: Collection = database["entries"]
+    def __init__(self, database: Database, outbox: Outbox, audiences: Sequence[Audience]) -> None:
+        self.entries = EntryStore(database)
         self.projections = Projections(database)
-        self.audience = audience
+        self.outbox = outbox
+        self.audiences = audiences
         self._logs: dict[str, Log] = {}
         self._loading: dict[str, asyncio.Task[Log]] = {}
         self._reads: dict[tuple[str, int, int], asyncio.Task[list[Entry]]] = {}
@@ -431,19 +442,13 @@ class Logs:
         """Keep a log that has come to exist."""
         self._logs.setdefault(log.conversation_id, log)
 
-    async def read(self, conversation_id: str, *, after: int, limit: int, upto: int = MAX_SEQUENCE) -> list[Entry]:
-        """Return up to `limit` committed entries in (after, upto], in order, from MongoDB."""
-        query = {"_id": {"$gt": entry_id(conversation_id, after), "$lte": entry_id(conversation_id, upto)}}
-        documents = await self.collection.find(query).sort("_id", 1).limit(limit).to_list(limit)
-        return [from_document(document) for document in documents]
-
     async def read_shared(self, conversation_id: str, after: int, upto: int) -> list[Entry]:
         """Return the entries in (after, upto]; readers who ask for the same at once cost one read."""
         asked = (conversation_id, after, upto)
         reading = self._reads.get(asked)
         if reading is None:
             reading = self._reads[asked] = self.spawn(
-                self.read(conversation_id, after=after, upto=upto, limit=upto - after)
+                self.entries.read(conversation_id, after=after, upto=upto, limit=upto - after)
             )
             reading.add_done_callback(lambda _: self._reads.pop(asked))
         return await asyncio.shield(reading)

@@ -71,7 +71,7 @@ async def read_page[T](
 
     async def find(bounds: dict[str, str], limit: int, *, descending: bool) -> list[Document]:
         query = {"_id": bounds, **(where or {})}
-        return await collection.find(query).sort("_id", -1 if descending else 1).limit(limit).to_list(limit)
+        return await collection.find(query, limit=limit, descending=descending)
 
     async def any_in(bounds: dict[str, str], *, descending: bool) -> bool:
         return bool(await find(bounds, 1, descending=descending))

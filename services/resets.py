@@ -32,10 +32,9 @@ class Resets:
 
     async def use(self, token: str, now: datetime) -> bool:
         """Use the token up; return whether it was good until now, which only one caller is ever told."""
-        result = await self._resets.update_one(
+        return await self._resets.update_one(
             {"_id": _digest(token), "usedAt": None, "expiresAt": {"$gt": now}}, {"$set": {"usedAt": now}}
         )
-        return result.matched_count == 1
 
 
 def _digest(token: str) -> str:

@@ -1,13 +1,12 @@
 """All services of a process, opened in order and closed in reverse."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import structlog
-from pymongo.errors import DuplicateKeyError, PyMongoError
+import stamina
+from pymongo.errors import ConnectionFailure, DuplicateKeyError
 from ulid import ULID
 
 from services.bus import Bus
@@ -15,16 +14,16 @@ from services.config import Settings
 from services.conversations import Conversations
 from services.feeds import Announcer, Feeds
 from services.health import HealthChecks
+from services.kafka import Producer
 from services.log import Logs
 from services.messages import Messages
-from services.mongo import Database, open_client, open_database
+from services.mongo import Database
+from services.outbox import Outbox
 from services.passwords import Passwords
 from services.sessions import Sessions
 from services.streams import Streams
 from services.tokens import Tokens, open_tokens
 from services.users import Users
-
-_logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +43,19 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Open everything; waits for MongoDB, not for Redis, without which Parley starts as well."""
+    """Open everything; waits for MongoDB, not for Redis and Kafka, without which Parley starts as well."""
     instance = str(ULID()).lower()
     async with AsyncExitStack() as stack:
-        client = open_client(settings)
-        stack.callback(client.close)
-        database = open_database(client, settings)
+        database = Database(settings)
+        stack.callback(database.close)
         epoch = await _epoch(database)
         passwords = await stack.enter_async_context(Passwords(threads=settings.password_threads))
         users = Users(database)
         tokens = open_tokens(settings)
         bus = await stack.enter_async_context(Bus(settings.redis_url, instance).running())
-        logs = await stack.enter_async_context(Logs(database, Announcer(bus)).running())
+        producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
+        outbox = await stack.enter_async_context(Outbox(database, producer).running())
+        logs = await stack.enter_async_context(Logs(database, outbox, (Announcer(bus), outbox)).running())
         feeds = await stack.enter_async_context(Feeds(logs, bus).running())
         yield Services(
             settings=settings,
@@ -69,21 +69,20 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             health=HealthChecks(
                 version=version("parley-chat"),
                 instance=instance,
-                parts={"mongodb": lambda: database.command("ping"), "redis": bus.ping},
+                parts={"mongodb": database.ping, "redis": bus.ping, "kafka": producer.ping},
             ),
         )
 
 
 async def _epoch(database: Database) -> int:
     """Return the epoch of the stored logs; the first process of a deployment makes it."""
-    while True:
-        try:
+    async for attempt in stamina.retry_context(
+        on=(DuplicateKeyError, ConnectionFailure), attempts=None, timeout=None, wait_max=1.0
+    ):
+        with attempt:
             found = await database["meta"].find_one({"_id": "epoch"})
-            if found is not None:
-                return int(found["value"])
-            await database["meta"].insert_one({"_id": "epoch", "value": ULID().milliseconds & 0x7FFFFFFF})
-        except DuplicateKeyError:
-            continue
-        except PyMongoError as error:
-            _logger.warning("mongodb.waiting", error=repr(error))
-            await asyncio.sleep(0.5)
+            if found is None:
+                found = {"_id": "epoch", "value": ULID().milliseconds & 0x7FFFFFFF}
+                await database["meta"].insert_one(found)
+            return int(found["value"])
+    raise AssertionError("unreachable: there is no last attempt")

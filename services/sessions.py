@@ -268,8 +268,8 @@ class Sessions:
 
     async def of_user(self, user_id: str, now: datetime) -> list[Session]:
         """Return the user's live sessions, the oldest first."""
-        cursor = self._sessions.find({"_id": _range(user_id)}).sort("_id", 1)
-        sessions = [Session.model_validate_doc(document) async for document in cursor]
+        documents = await self._sessions.find({"_id": _range(user_id)})
+        sessions = [Session.model_validate_doc(document) for document in documents]
         return [session for session in sessions if session.is_live(now)]
 
     async def _rehash(self, user: User, password: str) -> None:
@@ -325,11 +325,10 @@ class Sessions:
 
     async def _store(self, session: Session, renewed: Session) -> bool:
         """Store the renewal if nothing happened to the session meanwhile; return whether that was so."""
-        result = await self._sessions.update_one(
+        return await self._sessions.update_one(
             {"_id": session.id, "rotation": session.rotation, "revokedAt": None},
             {"$set": renewed.model_dump_doc(include=_RENEWED)},
         )
-        return result.matched_count == 1
 
     def _signed_in(self, user: User, session: Session, refresh_token: str, now: datetime) -> SignedIn:
         access_token, expires_at = self._tokens.issue(user_id=user.id, session_id=session.id, roles=user.roles, now=now)

@@ -15,17 +15,15 @@ from odmantic.config import ODMConfigDict
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.entries import (
-    MAX_SEQUENCE,
     ConversationCreated,
     ConversationKind,
     Entry,
     MemberAdded,
     MemberRemoved,
     MemberRole,
-    entry_id,
-    from_document,
 )
-from services.mongo import DUPLICATE_KEY, Collection, Database, Document, parsed, read_many
+from services.entry_store import EntryStore
+from services.mongo import DUPLICATE_KEY, Collection, Database, Document, parsed
 
 
 class Conversation(Model):
@@ -162,7 +160,7 @@ class Projections:
     """Reads states from the documents and the log, and writes the documents after the log."""
 
     def __init__(self, database: Database) -> None:
-        self._entries: Collection = database["entries"]
+        self._entries = EntryStore(database)
         self._conversations: Collection = database["conversations"]
         self._members: Collection = database["members"]
         self._inbox: Collection = database["inbox"]
@@ -171,7 +169,7 @@ class Projections:
         """Return the state at the head of the log, mending the documents where they are behind."""
         # The document first: then the head, read later, cannot be older than what the document has applied.
         conversation = await self._conversation(conversation_id)
-        head = await self._head(conversation_id)
+        head = await self._entries.head(conversation_id)
         if head is None:
             return State()
         applied = conversation.applied if conversation else 0
@@ -184,7 +182,7 @@ class Projections:
     async def members(self, conversation_id: str, user_ids: Iterable[str]) -> dict[str, Member | None]:
         """Return the active memberships of these users, None for whoever is not in."""
         wanted = list(user_ids)
-        found = await read_many(self._members, [member_id(conversation_id, user_id) for user_id in wanted])
+        found = await self._members.find_many([member_id(conversation_id, user_id) for user_id in wanted])
         members = (parsed(Member, found.get(member_id(conversation_id, user_id))) for user_id in wanted)
         return {
             user_id: member if member and member.active else None
@@ -201,10 +199,7 @@ class Projections:
             await _insert_missing(self._conversations, [document])
             return
         del document["_id"]
-        done = await self._conversations.update_one(
-            {"_id": conversation.id, "applied": entry.control}, {"$set": document}
-        )
-        if done.matched_count:
+        if await self._conversations.update_one({"_id": conversation.id, "applied": entry.control}, {"$set": document}):
             return
         stored = await self._conversation(conversation.id)
         if stored is None or stored.applied < entry.control:
@@ -234,20 +229,15 @@ class Projections:
     async def _conversation(self, conversation_id: str) -> Conversation | None:
         return parsed(Conversation, await self._conversations.find_one({"_id": conversation_id}))
 
-    async def _head(self, conversation_id: str) -> Entry | None:
-        query = {"_id": {"$gt": entry_id(conversation_id, 0), "$lte": entry_id(conversation_id, MAX_SEQUENCE)}}
-        documents = await self._entries.find(query).sort("_id", -1).limit(1).to_list(1)
-        return from_document(documents[0]) if documents else None
-
     async def _control_entries(self, conversation_id: str, *, after: int, newest: int) -> list[Entry]:
         """Return the control entries above `after`, in order, by their links."""
         entries: list[Entry] = []
         sequence = newest
         while sequence > after:
-            document = await self._entries.find_one({"_id": entry_id(conversation_id, sequence)})
-            assert document is not None  # a link names an entry that was committed before it
-            entries.append(from_document(document))
-            sequence = entries[-1].control
+            entry = await self._entries.at(conversation_id, sequence)
+            assert entry is not None  # a link names an entry that was committed before it
+            entries.append(entry)
+            sequence = entry.control
         return entries[::-1]
 
 

@@ -8,12 +8,11 @@ from typing import override
 
 from odmantic import Field, Model
 from odmantic.config import ODMConfigDict
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from services import handles, ids
 from services.errors import Conflict, InvalidInput
-from services.mongo import Collection, Database, Document, parsed, read_many
+from services.mongo import Collection, Database, Document, parsed
 
 # Whoever claims a handle and does not come within this time has died on the way.
 _CLAIM_LIFE = timedelta(seconds=60)
@@ -98,15 +97,14 @@ class Users:
         """Return those of these users that exist, by id."""
         found: dict[str, User] = {}
         for batch in batched(dict.fromkeys(user_ids), _READ_SIZE, strict=False):
-            for user_id, document in (await read_many(self._users, list(batch))).items():
+            for user_id, document in (await self._users.find_many(batch)).items():
                 if user := _user(document):
                     found[user_id] = user
         return found
 
     async def change_password_hash(self, user_id: str, old: str, new: str) -> bool:
         """Replace the password's hash if it still is `old`; return whether it was."""
-        result = await self._users.update_one({"_id": user_id, "passwordHash": old}, {"$set": {"passwordHash": new}})
-        return result.matched_count == 1
+        return await self._users.update_one({"_id": user_id, "passwordHash": old}, {"$set": {"passwordHash": new}})
 
     async def set_password_hash(self, user_id: str, password_hash: str) -> None:
         """Replace the password's hash, whatever it is."""
@@ -120,15 +118,15 @@ class Users:
             old = await self._handles.find_one({"_id": user.handle})
             if old is None or user.created_at - old["at"] < _CLAIM_LIFE or not await self._bar(old["user"]):
                 return False
-            result = await self._handles.replace_one(old, claim)
-            return result.matched_count == 1
+            return await self._handles.replace_one(old, claim)
         return True
 
     async def _bar(self, user_id: str) -> bool:
         """Make sure that no user will ever have this id; return False where one has it already."""
         document = await self._users.find_one_and_update(
-            {"_id": user_id}, {"$setOnInsert": {"barred": True}}, upsert=True, return_document=ReturnDocument.AFTER
+            {"_id": user_id}, {"$setOnInsert": {"barred": True}}, upsert=True
         )
+        assert document is not None  # an upsert leaves one
         return "barred" in document
 
 

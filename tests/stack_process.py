@@ -22,18 +22,27 @@ STOP_SECONDS = 60.0
 class StackProcess:
     """A running `parley up`."""
 
-    def __init__(self, directory: Path, replicas: int, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, replicas: int, workers: int = 1, environment: dict[str, str] | None = None
+    ) -> None:
         self.directory = directory
         self._port = free_port(replicas)
         self._replicas = replicas
+        self._workers = workers
         self._environment = {**os.environ, "PARLEY_RATE_LIMITS": "off", **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it serves."""
-        arguments = ["up", "--data", str(self.directory), "--port", str(self._port), "--replicas", str(self._replicas)]
+        options = {
+            "--data": self.directory,
+            "--port": self._port,
+            "--replicas": self._replicas,
+            "--workers": self._workers,
+        }
+        arguments = [str(part) for option in options.items() for part in option]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "parley", *arguments], env=self._environment, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "parley", "up", *arguments], env=self._environment, stdout=subprocess.DEVNULL
         )
         self.wait_for((self.directory / "run.json").exists, START_SECONDS)
 
@@ -66,9 +75,9 @@ class StackProcess:
         """Where the API processes listen."""
         return [f"http://127.0.0.1:{self._port + index}" for index in range(self._replicas)]
 
-    @property
-    def redis_url(self) -> str:
-        return str(self.run()["redis"]["url"])
+    def url(self, part: str) -> str:
+        """Return where a server is."""
+        return str(self.run()[part]["url"])
 
     def kill_part(self, part: str, index: int = 0) -> None:
         """Kill one child as `kill -9` does, and wait until its successor runs."""
@@ -102,10 +111,10 @@ class StackProcess:
 
 @contextlib.contextmanager
 def running_stack(
-    directory: Path, *, replicas: int, environment: dict[str, str] | None = None
+    directory: Path, *, replicas: int, workers: int = 1, environment: dict[str, str] | None = None
 ) -> Iterator[StackProcess]:
     """Run a stack for as long as the block lasts."""
-    stack = StackProcess(directory, replicas, environment)
+    stack = StackProcess(directory, replicas, workers, environment)
     try:
         stack.start()
         yield stack

@@ -1,4 +1,4 @@
-"""The embedded stack on one data directory: MongoDB, Valkey and the API processes, with their URLs in `run.json`."""
+"""The embedded stack on one data directory: its servers, the API processes and the workers, with URLs in `run.json`."""
 
 import asyncio
 import fcntl
@@ -30,6 +30,9 @@ MONGO_PING: Final = (
     b"\x33\0\0\0\x01\0\0\0\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\x1e\0\0\0\x10ping\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0"
 )
 MONGO_OK: Final = b"\x01ok\0\0\0\0\0\0\0\xf0\x3f"
+# ApiVersions, version 0, without a client id; and its answer's correlation id and error code 0.
+KAFKA_VERSIONS: Final = b"\0\0\0\x0a\0\x12\0\0\0\0\0\x07\xff\xff"
+KAFKA_OK: Final = b"\0\0\0\x07\0\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +40,20 @@ class Urls:
     """Where the parts of a running stack are."""
 
     apis: tuple[str, ...]
+    workers: tuple[str, ...]
     mongo: str
     redis: str
+    kafka: str  # the bootstrap server, `host:port`
 
 
 def run(
-    directory: Path, *, port: int, replicas: int, ready: Callable[[Urls], None], say: Callable[[str], None]
+    directory: Path,
+    *,
+    port: int,
+    replicas: int,
+    workers: int,
+    ready: Callable[[Urls], None],
+    say: Callable[[str], None],
 ) -> None:
     """Run the stack with `replicas` API processes on `port` and those after it, until SIGINT, SIGTERM or SIGHUP.
 
@@ -58,7 +69,7 @@ def run(
             if not _is_free(api_port):
                 raise StartError(f"Port {api_port} on {HOST} is taken; choose another with --port.")
         with suppress(asyncio.CancelledError):
-            asyncio.run(_run(directory, lock, api_ports, ready, say))
+            asyncio.run(_run(directory, lock, api_ports, worker_count=workers, ready=ready, say=say))
 
 
 def free_port(count: int = 1, *, taken: Iterable[int] = ()) -> int:
@@ -73,7 +84,13 @@ def free_port(count: int = 1, *, taken: Iterable[int] = ()) -> int:
 
 
 async def _run(
-    directory: Path, lock: int, api_ports: Sequence[int], ready: Callable[[Urls], None], say: Callable[[str], None]
+    directory: Path,
+    lock: int,
+    api_ports: Sequence[int],
+    *,
+    worker_count: int,
+    ready: Callable[[Urls], None],
+    say: Callable[[str], None],
 ) -> None:
     task = asyncio.current_task()
     assert task is not None
@@ -81,28 +98,38 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
     ports = _server_ports(directory, taken=api_ports)
+    first = free_port(worker_count, taken=[*api_ports, *ports.values()])
+    worker_ports = range(first, first + worker_count)
     urls = Urls(
         apis=tuple(f"http://{HOST}:{port}" for port in api_ports),
+        workers=tuple(f"http://{HOST}:{port}" for port in worker_ports),
         mongo=f"mongodb://{HOST}:{ports['mongo']}",
         redis=f"redis://{HOST}:{ports['redis']}/0",
+        kafka=f"{HOST}:{ports['kafka']}",
     )
-    servers = [_mongo(directory, ports["mongo"]), _redis(directory, ports["redis"])]
-    apis = [_api(directory, port, urls) for port in api_ports]
+    servers = [_mongo(directory, ports["mongo"]), _redis(directory, ports["redis"]), _kafka(ports["kafka"])]
+    apis = [_ours("api", directory, port, urls) for port in api_ports]
+    workers = [_ours("worker", directory, port, urls) for port in worker_ports]
+
+    def running(url: str, child: Child) -> dict[str, str | int]:
+        return {"url": url, "pid": supervisor.pid(child.name)}
 
     def write() -> None:
         _write_json(
             directory / "run.json",
             {
-                "api": [
-                    {"url": url, "pid": supervisor.pid(api.name)} for url, api in zip(urls.apis, apis, strict=True)
-                ],
-                "workers": [],
-                "mongo": {"url": urls.mongo, "pid": supervisor.pid("mongo")},
-                "redis": {"url": urls.redis, "pid": supervisor.pid("redis")},
+                "api": [running(url, api) for url, api in zip(urls.apis, apis, strict=True)],
+                "workers": [running(url, worker) for url, worker in zip(urls.workers, workers, strict=True)],
+                **{
+                    server.name: running(url, server)
+                    for url, server in zip((urls.mongo, urls.redis, urls.kafka), servers, strict=True)
+                },
             },
         )
 
-    supervisor = Supervisor([servers, apis], logs=directory / "logs", restarted=write, say=say, inherited=[lock])
+    supervisor = Supervisor(
+        [servers, [*apis, *workers]], logs=directory / "logs", restarted=write, say=say, inherited=[lock]
+    )
     try:
         async with supervisor.running():
             write()
@@ -147,15 +174,26 @@ def _redis(directory: Path, port: int) -> Child:
     )
 
 
-def _api(directory: Path, port: int, urls: Urls) -> Child:
+def _kafka(port: int) -> Child:
     return Child(
-        name=f"api-{port}",
-        argv=(*_python("parley.server", "parley.cli:main"), "api", "--host", HOST, "--port", str(port)),
+        name="kafka",
+        argv=(*_python("parley.stack.kafka", "parley.stack.kafka:main"), "--port", str(port)),
+        ready=_answers(port, KAFKA_VERSIONS, KAFKA_OK),
+        spare=True,
+    )
+
+
+def _ours(command: str, directory: Path, port: int, urls: Urls) -> Child:
+    """Return an API process or a worker: the command of that name serves HTTP."""
+    return Child(
+        name=f"{command}-{port}",
+        argv=(*_python(f"parley.{command}", "parley.cli:main"), command, "--host", HOST, "--port", str(port)),
         env={
             "PARLEY_EMBEDDED": "1",
             "PARLEY_DATA": str(directory),
             "PARLEY_MONGO_URL": urls.mongo,
             "PARLEY_REDIS_URL": urls.redis,
+            "PARLEY_KAFKA_URL": urls.kafka,
             "PYTHONUNBUFFERED": "1",  # what is logged before a kill is in the log
         },
         ready=_answers(
@@ -227,7 +265,7 @@ def _server_ports(directory: Path, *, taken: Iterable[int]) -> dict[str, int]:
     file = directory / "ports.json"
     remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     ports: dict[str, int] = {}
-    for name in ("mongo", "redis"):
+    for name in ("mongo", "redis", "kafka"):
         port = remembered.get(name)
         others = {*taken, *ports.values()}
         ports[name] = port if port and port not in others and _is_free(port) else free_port(taken=others)

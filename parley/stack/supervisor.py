@@ -161,7 +161,7 @@ class Supervisor:
                     stdout=output,
                     stderr=STDOUT,
                     start_new_session=True,  # Ctrl-C in the terminal is for us alone: we stop the children in order
-                    preexec_fn=_die_with_us(),
+                    preexec_fn=die_with_us(),
                     pass_fds=self._inherited,
                 )
         except OSError as error:
@@ -209,7 +209,7 @@ def _ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def _die_with_us() -> Callable[[], None] | None:
+def die_with_us() -> Callable[[], None] | None:
     """Return what a child does before its program begins, so that the kernel kills it when this process is gone."""
     if sys.platform != "linux":
         return None

@@ -53,7 +53,7 @@ async def test_a_restless_subscriber_gets_everything_while_redis_dies(
     talk = Talk(room, people, 1_000)
 
     await talk.reaches(250)
-    async with redis.Redis.from_url(fragile.redis_url) as client:
+    async with redis.Redis.from_url(fragile.url("redis")) as client:
         assert await client.client_kill_filter(_type="pubsub") >= 2
     await talk.reaches(500)
     await during(history, "Valkey", lambda: fragile.kill_part("redis"))

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from services.config import Settings
-from services.mongo import Database, Document, open_client, open_database
+from services.mongo import Database, Document
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def settings(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settin
         mongo_url=mongo_url,
         mongo_database=f"test_{uuid.uuid4().hex}",
         redis_url="redis://127.0.0.1:1",
+        kafka_url="127.0.0.1:1",
         embedded=True,
         data=tmp_path_factory.mktemp("data"),
     )
@@ -50,9 +51,9 @@ def settings(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settin
 
 @pytest.fixture
 async def mongo_database(settings: Settings) -> AsyncIterator[Database]:
-    client = open_client(settings)
-    yield open_database(client, settings)
-    client.close()
+    database = Database(settings)
+    yield database
+    database.close()
 
 
 def _wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:

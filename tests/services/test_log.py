@@ -21,6 +21,7 @@ from services.entries import (
     MessageSent,
     to_document,
 )
+from services.entry_store import EntryStore
 from services.errors import CommitUnknown, NotFound
 from services.log import Decide, Log, Logs
 from services.mongo import Database
@@ -30,10 +31,10 @@ from services.streams import FARTHEST, ConversationStream, ResyncReason, Streams
 from tests.faults.harness import until
 
 
-class Audience:
-    """Nobody listens."""
+class Nobody:
+    """Nobody listens, and nobody relays."""
 
-    def publish(self, conversation_id: str, entries: Sequence[Entry]) -> None:
+    async def mark(self, conversation_id: str) -> None:
         pass
 
 
@@ -41,7 +42,7 @@ class Audience:
 async def processes(mongo_database: Database) -> AsyncIterator[list[Logs]]:
     """Three processes' logs over one database."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(Logs(mongo_database, Audience()).running()) for _ in range(3)]
+        yield [await stack.enter_async_context(Logs(mongo_database, Nobody(), ()).running()) for _ in range(3)]
 
 
 async def made(logs: Logs, *members: str) -> Log:
@@ -69,7 +70,7 @@ async def say(conversation: Log, user_id: str, body: str, base: int = 1) -> Entr
 
 
 async def stored(logs: Logs, conversation: Log) -> list[Entry]:
-    return await logs.read(conversation.conversation_id, after=0, limit=10_000)
+    return await logs.entries.read(conversation.conversation_id, after=0, limit=10_000)
 
 
 async def test_three_processes_append_at_once_without_a_hole(processes: list[Logs]) -> None:
@@ -105,17 +106,16 @@ async def test_a_reply_lost_after_the_commit_makes_no_second_entry(
     ann = ids.user()
     logs = processes[0]
     conversation = await made(logs, ann)
-    insert = type(logs.collection).insert_many
+    insert = EntryStore.insert
     lost: list[object] = []
 
-    async def insert_and_lose(collection: Any, documents: Any, **options: Any) -> Any:
-        result = await insert(collection, documents, **options)
+    async def insert_and_lose(store: EntryStore, entries: Sequence[Entry]) -> None:
+        await insert(store, entries)
         if not lost:
-            lost.append(result)
+            lost.append(entries)
             raise AutoReconnect("the reply is lost")
-        return result
 
-    monkeypatch.setattr(type(logs.collection), "insert_many", insert_and_lose)
+    monkeypatch.setattr(EntryStore, "insert", insert_and_lose)
     placed = await asyncio.gather(*(say(conversation, ann, f"{number}") for number in range(5)))
 
     assert lost
@@ -136,7 +136,7 @@ async def test_an_outcome_that_stays_unknown_is_said_to_be(
     monkeypatch.setattr(log, "ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(log, "ATTEMPT_SECONDS", 0.5)
     with monkeypatch.context() as broken:
-        broken.setattr(type(logs.collection), "insert_many", lose)
+        broken.setattr(EntryStore, "insert", lose)
         with pytest.raises(CommitUnknown):
             await say(conversation, ann, "hello")
         await until(lambda: not conversation.busy, "the attempt ends")

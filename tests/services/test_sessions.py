@@ -18,7 +18,7 @@ from services.errors import (
     TokenExpired,
     Unauthenticated,
 )
-from services.mongo import Database, open_client, open_database
+from services.mongo import Database
 from services.passwords import Passwords
 from services.resets import Resets
 from services.sessions import Session, Sessions, SignedIn
@@ -55,9 +55,9 @@ def sessions(mongo_database: Database, pool: Passwords, settings: Settings) -> S
 @pytest.fixture
 async def another_process(pool: Passwords, settings: Settings) -> AsyncIterator[Sessions]:
     """Sessions over connections of their own, as another instance has them."""
-    client = open_client(settings)
-    yield open_sessions(open_database(client, settings), pool, settings)
-    client.close()
+    database = Database(settings)
+    yield open_sessions(database, pool, settings)
+    database.close()
 
 
 async def register(
@@ -110,7 +110,7 @@ async def test_registration_signs_in(sessions: Sessions) -> None:
 async def test_no_secret_is_stored_or_shown(sessions: Sessions, mongo_database: Database) -> None:
     made = await register(sessions)
 
-    documents = [await mongo_database[name].find().to_list(10) for name in ("users", "sessions", "handles")]
+    documents = [await mongo_database[name].find({}) for name in ("users", "sessions", "handles")]
     secret = made.refresh_token.partition(".")[2]
     for text in (repr(documents), repr(made)):
         assert PASSWORD not in text
@@ -548,7 +548,7 @@ async def test_a_reset_ends_all_sessions_and_signs_in(sessions: Sessions, mongo_
 
     signed_in = await reset(sessions, token, now=NOW + timedelta(hours=1) - TICK)
 
-    assert token not in repr(await mongo_database["resets"].find().to_list(10))
+    assert token not in repr(await mongo_database["resets"].find({}))
     assert signed_in.session.id not in {made.session.id, other.session.id}
     assert await sessions.of_user(made.user.id, NOW) == [signed_in.session]
     await login(sessions, password=ANOTHER)

@@ -46,7 +46,13 @@ def pem(key: Ed25519PrivateKey) -> bytes:
 
 
 def embedded(data: Path) -> Settings:
-    return Settings(mongo_url="mongodb://127.0.0.1:1", redis_url="redis://127.0.0.1:1", embedded=True, data=data)
+    return Settings(
+        mongo_url="mongodb://127.0.0.1:1",
+        redis_url="redis://127.0.0.1:1",
+        kafka_url="127.0.0.1:1",
+        embedded=True,
+        data=data,
+    )
 
 
 def test_a_token_says_who_calls() -> None:

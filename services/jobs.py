@@ -1,0 +1,121 @@
+"""Jobs: what workers do with events. Each job is a consumer group of its own, and commits after its effect.
+
+So an event is handled at least once, and a job's effect must be the same however often and in whatever order its events
+come. An event that a job fails on five times goes to the dead letters, with the reason, and the job goes on; while
+MongoDB is away a job waits instead, because that is no fault of the event.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Protocol, Self
+
+import stamina
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from pymongo.errors import ConnectionFailure
+
+from services.events import Event
+from services.kafka import FAILURES, KafkaAwayError, Producer, Record
+from services.tasks import Tasks
+from services.topics import DEAD_LETTERS, EVENTS
+
+TRIES: Final = 5
+BATCH: Final = 500  # events at a time
+POLL_MS: Final = 1_000
+SESSION_MS: Final = 10_000  # a worker that is silent for so long has its partitions taken over
+REASON_CHARACTERS: Final = 500
+
+_logger = structlog.get_logger()
+
+
+class Job(Protocol):
+    """Work on events."""
+
+    name: str  # of its consumer group, after `parley.`
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Have the effect of these events; what was done for some of them before must not be done again."""
+
+
+class Consumer:
+    """Feeds one job in one worker."""
+
+    def __init__(self, servers: str, job: Job, producer: Producer) -> None:
+        self._servers = servers
+        self._job = job
+        self._producer = producer
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Feed the job until this ends."""
+        tasks = Tasks()
+        tasks.spawn(self._keep_consuming())
+        try:
+            yield self
+        finally:
+            await tasks.close()
+
+    async def _keep_consuming(self) -> None:
+        async for attempt in stamina.retry_context(
+            on=lambda _: True, attempts=None, timeout=None, wait_max=5.0
+        ):  # whatever it was, a job must not stop for ever
+            with attempt:
+                await self._consume()
+
+    async def _consume(self) -> None:
+        consumer: Any = AIOKafkaConsumer(
+            EVENTS,
+            bootstrap_servers=self._servers,
+            group_id=f"parley.{self._job.name}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=1_000,
+            max_poll_interval_ms=600_000,
+        )
+        try:
+            await consumer.start()
+            while True:
+                batches: Mapping[Any, list[Any]] = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+                for records in batches.values():
+                    await self._handle(records)
+                if batches:
+                    with suppress(CommitFailedError, IllegalStateError):  # the group has moved on: they come again
+                        await consumer.commit()
+        finally:
+            with suppress(*FAILURES):
+                await consumer.stop()
+
+    async def _handle(self, records: Sequence[Any]) -> None:
+        """Have the job's effect for records; those that it cannot take become dead letters."""
+        try:
+            await self._try(records)
+        except Exception:  # noqa: BLE001  # one of them is the reason, and each by itself shows which
+            for record in records:
+                try:
+                    async for attempt in stamina.retry_context(on=Exception, attempts=TRIES, timeout=None):
+                        with attempt:
+                            await self._try([record])
+                except Exception as error:
+                    _logger.exception("job.dead_letter", job=self._job.name, offset=record.offset)
+                    await self._bury(record, error)
+
+    async def _try(self, records: Sequence[Any]) -> None:
+        async for attempt in stamina.retry_context(on=ConnectionFailure, attempts=None, timeout=None):
+            with attempt:
+                await self._job.handle([Event.from_bytes(record.value) for record in records])
+
+    async def _bury(self, record: Any, error: Exception) -> None:
+        origin = {
+            "job": self._job.name,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "tries": TRIES,
+            "reason": f"{type(error).__name__}: {error}"[:REASON_CHARACTERS],
+        }
+        headers = tuple((name, str(value).encode()) for name, value in origin.items())
+        async for attempt in stamina.retry_context(on=KafkaAwayError, attempts=None, timeout=None):
+            with attempt:
+                await self._producer.send([Record(DEAD_LETTERS, record.key, record.value, headers)])
