@@ -57,9 +57,8 @@ class Consumer:
             await tasks.close()
 
     async def _keep_consuming(self) -> None:
-        async for attempt in stamina.retry_context(
-            on=lambda _: True, attempts=None, timeout=None, wait_max=5.0
-        ):  # whatever it was, a job must not stop for ever
+        # Whatever it was, a job must not stop for ever.
+        async for attempt in stamina.retry_context(on=Exception, attempts=None, timeout=None):
             with attempt:
                 await self._consume()
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,14 @@ class StackProcess:
 
     def kill_part(self, part: str, index: int = 0) -> None:
         """Kill one child as `kill -9` does, and wait until its successor runs."""
-        before = self._pid(part, index)
-        psutil.Process(before).kill()
-        self.wait_for(lambda: self._pid(part, index) != before, START_SECONDS)
+        self.kill_parts([part], index)
+
+    def kill_parts(self, parts: Iterable[str], index: int = 0) -> None:
+        """Kill one child of each of these parts at once; of those that there are several of, the one with the index."""
+        before = {part: self._pid(part, index) for part in parts}
+        for pid in before.values():
+            psutil.Process(pid).kill()
+        self.wait_for(lambda: all(self._pid(part, index) != pid for part, pid in before.items()), START_SECONDS)
 
     @contextlib.contextmanager
     def stopped(self, part: str, index: int = 0) -> Iterator[None]:

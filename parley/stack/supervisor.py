@@ -65,12 +65,13 @@ class Supervisor:
         self._say = say
         self._inherited = inherited
         self._processes: dict[str, Process] = {}
+        self._serving: dict[str, int] = {}  # the pid of each child that has been ready
         self._spares: dict[str, Process] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
 
     def pid(self, name: str) -> int:
-        """Return the process id of a child."""
-        return self._processes[name].pid
+        """Return the process id of a child: of the one that died until its successor serves."""
+        return self._serving[name]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -134,6 +135,7 @@ class Supervisor:
                     if process.returncode is not None:
                         raise StartError(f"{child.name} {_ended(process.returncode)} at its start{self._tail(child)}")
                     if answers:
+                        self._serving[child.name] = process.pid
                         return
                     await asyncio.sleep(PROBE_INTERVAL_SECONDS)
         except TimeoutError:

@@ -10,8 +10,8 @@ from tests.stack_process import StackProcess, running_stack
 
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    """A stack with two API processes whose parts the tests of one module kill."""
-    with running_stack(tmp_path_factory.mktemp("fragile"), replicas=2) as stack:
+    """A stack with two API processes and two workers whose parts the tests of one module kill."""
+    with running_stack(tmp_path_factory.mktemp("fragile"), replicas=2, workers=2) as stack:
         yield stack
 
 

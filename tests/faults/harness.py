@@ -28,7 +28,7 @@ from tests.checker.history import (
     SendUnknown,
     Subscribed,
 )
-from tests.clients import SEND, Api, Json, Person
+from tests.clients import ADD, REMOVE, SEND, Api, Json, Person
 
 PATIENCE_SECONDS = 90.0  # how long anybody waits for what must come in the end
 PAUSE_SECONDS = 0.05  # between two attempts of a client
@@ -49,6 +49,11 @@ def from_the_start(cursor: str) -> str:
     """Return the cursor before a conversation's first entry."""
     packed = base64.urlsafe_b64decode(cursor + "=")
     return base64.urlsafe_b64encode(packed[:-8] + bytes(8)).rstrip(b"=").decode()
+
+
+def sequence_of(cursor: str) -> int:
+    """Return the place in the log that a cursor names."""
+    return int.from_bytes(base64.urlsafe_b64decode(cursor + "=")[-8:])
 
 
 @dataclass(slots=True)
@@ -119,13 +124,33 @@ class Room:
         self.listeners.append(listener)
         return listener
 
+    async def come_and_go(self, owner: Person, member: Person, done: Callable[[], bool]) -> None:
+        """Let the owner remove and add somebody again and again; in the end they are in."""
+        inside = True
+        while not done() or not inside:
+            if inside:
+                inside = not await self._change(owner, REMOVE, {"userId": member.id})
+            else:
+                inside = await self._change(owner, ADD, {"userIds": [member.id]})
+
+    async def _change(self, owner: Person, mutation: str, fields: Json) -> bool:
+        """Change who is in; return whether that is known to have happened."""
+        try:
+            response = await owner.at(random.choice(self.apis)).post(
+                mutation, {"input": {"conversationId": self.conversation, **fields}}
+            )
+        except (httpx.HTTPError, ValueError):
+            response = {}
+        await asyncio.sleep(PAUSE_SECONDS)
+        return bool(response.get("data"))
+
     async def read_all(self, person: Person) -> None:
-        """Read the whole log at every process, when nothing moves any more."""
+        """Read the whole log at every process, when nothing moves any more; who came and went is taken from it."""
         for api in self.apis:
             invoked_at = time.monotonic_ns()
             async with person.at(api).socket() as socket:
                 updates = await socket.updates(self.conversation, from_the_start(self.cursor))
-                entries = tuple(entry_of(update) for update in await updates.until_caught_up())
+                log = await updates.until_caught_up()
             self.history.add(
                 Read(
                     invoked_at=invoked_at,
@@ -134,10 +159,17 @@ class Room:
                     instance=api.url,
                     conversation=self.conversation,
                     after=0,
-                    entries=entries,
+                    entries=tuple(entry_of(update) for update in log),
                     final=True,
                 )
             )
+        for update in log:
+            joined = update["__typename"] == "MemberAdded"
+            if joined or update["__typename"] == "MemberRemoved":
+                user = update["member"]["user"]["id"] if joined else update["userId"]
+                self.history.add(
+                    MemberChanged(conversation=self.conversation, user=user, sequence=update["sequence"], joined=joined)
+                )
 
 
 class Listener:
@@ -199,6 +231,7 @@ class Listener:
                 history.add(CaughtUp(connection=connection, sequence=update["sequence"]))
                 return
             case "ResyncRequired":
+                self.sequence, self._cursor = sequence_of(update["cursor"]), update["cursor"]
                 history.add(Resynced(connection=connection, sequence=self.sequence))
                 return
         history.add(Received(connection=connection, entry=entry_of(update)))
@@ -214,15 +247,24 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = PATIE
         await asyncio.sleep(0.02)
 
 
+async def _head(conversation: str, person: Person) -> int:
+    """Ask for a conversation's newest sequence until there is an answer."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        response = await person.post(
+            "query ($id: ID!) { conversation(id: $id) { lastSequence } }", {"id": conversation}
+        )
+        if response["data"]["conversation"] is not None:
+            return int(response["data"]["conversation"]["lastSequence"])
+        assert all(error["extensions"]["retryable"] for error in response["errors"]), response
+        await asyncio.sleep(PAUSE_SECONDS)
+    raise AssertionError("a read was never answered")
+
+
 async def judge(rooms: Sequence[Room], owner: Person) -> Report:
     """Let every listener arrive, read the logs at every process, and return the checker's report without violations."""
     for room in rooms:
-        heads = []
-        for api in room.apis:
-            response = await owner.at(api).post(
-                "query ($id: ID!) { conversation(id: $id) { lastSequence } }", {"id": room.conversation}
-            )
-            heads.append(response["data"]["conversation"]["lastSequence"])
+        heads = [await _head(room.conversation, owner.at(api)) for api in room.apis]
         assert len(set(heads)) == 1
         for listener in room.listeners:
             await listener.reaches(heads[0])

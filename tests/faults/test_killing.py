@@ -1,7 +1,10 @@
 """Any part may die at any time: nothing acknowledged is lost, doubled or out of order."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from itertools import combinations
 
 import pytest
 import redis.asyncio as redis
@@ -9,6 +12,7 @@ import redis.asyncio as redis
 from tests.checker.history import FaultChanged, History
 from tests.clients import Api, Person
 from tests.faults.harness import Room, judge, until
+from tests.faults.kafka import Witness, all_arrive, counted
 from tests.stack_process import StackProcess
 
 
@@ -25,6 +29,10 @@ class Talk:
         await until(
             lambda: self.acknowledged >= acknowledged or self._talking.done(), f"{self.acknowledged} acknowledged"
         )
+
+    @property
+    def over(self) -> bool:
+        return self._talking.done()
 
     async def ends(self) -> None:
         await self._talking
@@ -64,24 +72,35 @@ async def test_a_restless_subscriber_gets_everything_while_redis_dies(
     assert restless.connections > 50
 
 
-@pytest.mark.parametrize(("part", "index"), [("mongo", 0), ("api", 0), ("api", 1)])
-async def test_nothing_acknowledged_is_lost_when_a_part_is_killed(
-    fragile: StackProcess, apis: tuple[Api, Api], part: str, index: int
+PARTS = ("redis", "kafka", "mongo", "api", "workers")
+
+
+@pytest.mark.slow
+async def test_nothing_is_lost_when_any_part_or_any_two_are_killed(
+    fragile: StackProcess, apis: tuple[Api, Api]
 ) -> None:
     history = History()
-    people = [await apis[number % 2].register() for number in range(4)]
+    people = [await apis[number % 2].register() for number in range(5)]
+    owner, *others = people
     room = await Room.open(apis, history, *people)
-    for person in people[:2]:
+    for person in people:
         room.listen(person)
-    talk = Talk(room, people, 400)
+    talk = Talk(room, people[:4], 1_600)
+    churn = asyncio.create_task(room.come_and_go(owner, others[-1], lambda: talk.over))
+    faults = [(part,) for part in PARTS] + list(combinations(PARTS, 2))
 
-    for acknowledged in (100, 200):
-        await talk.reaches(acknowledged)
-        await during(history, part, lambda: fragile.kill_part(part, index))
-    await talk.ends()
-    report = await judge([room], people[0])
+    async with Witness(fragile.url("kafka")).watching() as witness:
+        for number, parts in enumerate(faults):
+            await talk.reaches((number + 1) * 100)
+            await during(history, " and ".join(parts), partial(fragile.kill_parts, parts, number % 2))
+        await talk.ends()
+        await churn
+        report = await judge([room], owner)
+        await all_arrive(room, witness, room.listeners[0].sequence)
 
-    assert report.acknowledged == 400
+    assert report.acknowledged == 1_600
+    said = Counter({person.id: 400 for person in people[:4]})
+    await until(lambda: counted(fragile, room.conversation) == said, "every message is counted once")
 
 
 async def test_the_same_send_is_the_same_message_after_everything_was_restarted(
