@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.kafka import Producer, Record
-from services.topics import DEAD_LETTERS
+from services.topics import DEAD_LETTERS, PARTITIONS
 
 GROUP: Final = "parley.dead-letters"
 BATCH: Final = 100
@@ -58,14 +58,12 @@ async def replay(servers: str, producer: Producer) -> int:
 @asynccontextmanager
 async def _reading(servers: str) -> AsyncIterator[Any]:
     consumer: Any = AIOKafkaConsumer(
-        DEAD_LETTERS,
-        bootstrap_servers=servers,
-        group_id=GROUP,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False, auto_offset_reset="earliest"
     )
     try:
         await consumer.start()
+        # The group only keeps the offset: there is nobody to share the partitions with.
+        consumer.assign([TopicPartition(DEAD_LETTERS, number) for number in range(PARTITIONS[DEAD_LETTERS])])
         yield consumer
     finally:
         await consumer.stop()

@@ -1,8 +1,8 @@
 """Jobs: what workers do with events. Each job is a consumer group of its own, and commits after its effect.
 
 So an event is handled at least once, and a job's effect must be the same however often and in whatever order its events
-come. An event that a job fails on five times goes to the dead letters, with the reason, and the job goes on; while
-MongoDB is away a job waits instead, because that is no fault of the event.
+come. An event that a job fails on five times goes to the dead letters, with the reason, and the job goes on; so does at
+once what is no event. While MongoDB is away a job waits instead, because that is no fault of the event.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,7 +23,8 @@ from services.topics import DEAD_LETTERS, EVENTS
 TRIES: Final = 5
 BATCH: Final = 500  # events at a time
 POLL_MS: Final = 1_000
-SESSION_MS: Final = 10_000  # a worker that is silent for so long has its partitions taken over
+SESSION_MS: Final = 6_000  # a worker that is silent for so long has its partitions taken over
+JITTER_SECONDS: Final = 0.1  # between the tries
 REASON_CHARACTERS: Final = 500
 
 _logger = structlog.get_logger()
@@ -88,30 +89,37 @@ class Consumer:
 
     async def _handle(self, records: Sequence[Any]) -> None:
         """Have the job's effect for records; those that it cannot take become dead letters."""
+        events: list[tuple[Any, Event]] = []
+        for record in records:
+            try:
+                events.append((record, Event.from_bytes(record.value)))
+            except ValueError as error:  # no try will make an event of it
+                await self._bury(record, error)
         try:
-            await self._try(records)
+            await self._try([event for _, event in events])
         except Exception:  # noqa: BLE001  # one of them is the reason, and each by itself shows which
-            for record in records:
+            for record, event in events:
                 try:
-                    async for attempt in stamina.retry_context(on=Exception, attempts=TRIES, timeout=None):
+                    async for attempt in stamina.retry_context(
+                        on=Exception, attempts=TRIES, timeout=None, wait_jitter=JITTER_SECONDS
+                    ):
                         with attempt:
-                            await self._try([record])
-                except Exception as error:
-                    _logger.exception("job.dead_letter", job=self._job.name, offset=record.offset)
+                            await self._try([event])
+                except Exception as error:  # noqa: BLE001
                     await self._bury(record, error)
 
-    async def _try(self, records: Sequence[Any]) -> None:
-        async for attempt in stamina.retry_context(on=ConnectionFailure, attempts=None, timeout=None):
+    async def _try(self, events: Sequence[Event]) -> None:
+        async for attempt in stamina.retry_context(on=ConnectionFailure, attempts=None, timeout=None, wait_max=1.0):
             with attempt:
-                await self._job.handle([Event.from_bytes(record.value) for record in records])
+                await self._job.handle(events)
 
     async def _bury(self, record: Any, error: Exception) -> None:
+        _logger.error("job.dead_letter", job=self._job.name, offset=record.offset, exc_info=error)
         origin = {
             "job": self._job.name,
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
-            "tries": TRIES,
             "reason": f"{type(error).__name__}: {error}"[:REASON_CHARACTERS],
         }
         headers = tuple((name, str(value).encode()) for name, value in origin.items())

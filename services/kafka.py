@@ -59,6 +59,11 @@ class Producer:
         self._wanted.set()
         self._breaker = Breaker("kafka", FAILURES)
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._producer is not None
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Keep a connection until this ends; what was sent by then is flushed."""

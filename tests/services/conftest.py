@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from parley.stack.stack import free_port
 from services.config import Settings
 from services.mongo import Database, Document
 
@@ -23,17 +25,31 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An embedded MongoDB that lives as long as the test run."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    file = tmp_path_factory.mktemp("mongodb") / "data.sqlite"
-    command = [sys.executable, "-m", "parley.stack.mongodb", "--port", str(port), "--file", str(file)]
+    port, file = free_port(), tmp_path_factory.mktemp("mongodb") / "data.sqlite"
     url = f"mongodb://127.0.0.1:{port}"
-    with subprocess.Popen(command) as server:
-        try:
-            _wait_until_ready(url, server)
-            yield url
-        finally:
-            server.terminate()
+    client: MongoClient[Document] = MongoClient(url, serverSelectionTimeoutMS=200)
+
+    def answers() -> bool:
+        with suppress(PyMongoError):
+            return bool(client.admin.command("ping"))
+        return False
+
+    with client, _running("mongodb", "--port", str(port), "--file", str(file), answers=answers):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def kafka_servers() -> Iterator[str]:
+    """An embedded Kafka that lives as long as the test run."""
+    port = free_port()
+
+    def answers() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    with _running("kafka", "--port", str(port), answers=answers):
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -56,15 +72,16 @@ async def mongo_database(settings: Settings) -> AsyncIterator[Database]:
     database.close()
 
 
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    client: MongoClient[Document] = MongoClient(url, serverSelectionTimeoutMS=200)
-    with client:
-        while True:
-            try:
-                client.admin.command("ping")
-            except PyMongoError:
-                assert server.poll() is None, "the embedded MongoDB ended"
-                assert time.monotonic() < deadline, "the embedded MongoDB does not answer"
-            else:
-                return
+@contextmanager
+def _running(name: str, *arguments: str, answers: Callable[[], bool]) -> Iterator[None]:
+    """Run an embedded server; the block begins when it answers."""
+    with subprocess.Popen([sys.executable, "-m", f"parley.stack.{name}", *arguments]) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while not answers():
+                assert server.poll() is None, f"the embedded {name} ended"
+                assert time.monotonic() < deadline, f"the embedded {name} does not answer"
+                time.sleep(0.02)
+            yield
+        finally:
+            server.terminate()
