@@ -103,6 +103,22 @@ async def test_nothing_is_lost_when_any_part_or_any_two_are_killed(
     await until(lambda: counted(fragile, room.conversation) == said, "every message is counted once")
 
 
+async def test_a_kafka_that_lost_everything_is_filled_again(fragile: StackProcess, apis: tuple[Api, Api]) -> None:
+    history = History()
+    ann = await apis[0].register()
+    room = await Room.open(apis, history, ann)
+    for number in range(20):
+        await room.say(ann, f"{number}")
+    async with Witness(fragile.url("kafka")).watching() as before:
+        await all_arrive(room, before, 21)
+
+    await asyncio.to_thread(fragile.kill_part, "kafka")
+    async with Witness(fragile.url("kafka")).watching() as after:
+        await all_arrive(room, after, 21)
+
+    await until(lambda: counted(fragile, room.conversation) == {ann.id: 20}, "every message is counted once")
+
+
 async def test_the_same_send_is_the_same_message_after_everything_was_restarted(
     fragile: StackProcess, apis: tuple[Api, Api]
 ) -> None:

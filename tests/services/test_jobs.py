@@ -1,13 +1,17 @@
 """Jobs on a real broker: each effect once, and what cannot be handled is put aside."""
 
 import asyncio
+import os
+import sys
 import time
 import uuid
+from asyncio.subprocess import PIPE
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -98,15 +102,26 @@ async def test_an_event_that_fails_five_times_is_put_aside_and_the_others_go_on(
 
 
 @pytest.mark.slow
-async def test_what_was_put_aside_is_handled_when_it_is_tried_again_later(broker: Broker) -> None:
+async def test_what_was_put_aside_is_handled_when_it_is_tried_again_later(broker: Broker, tmp_path: Path) -> None:
     job = Noting(ids.new_id("cnv"), fails=TRIES + 1)  # five tries by itself, after one with the others
     await broker.run(job)
     await broker.send([sent(job._conversation_id, 3)])
     await _letters(broker, job, job._conversation_id, 1)
 
-    assert await dead_letters.replay(broker.servers, broker.producer) >= 1
+    async def parley(command: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "parley", "dead-letters", command, "--data", str(tmp_path)),
+            env={**os.environ, "PARLEY_KAFKA_URL": broker.servers},
+            stdout=PIPE,
+        )
+        output, _ = await process.communicate()
+        return output.decode()
+
+    assert f"{job.name}\t{EVENTS}\t{job._conversation_id}\tRuntimeError: poison\n" in await parley("list")
+    assert "tried again" in await parley("replay")
     await until(lambda: job.seen == {3: 1}, "it is handled")
 
+    assert await parley("list") == ""
     assert await broker.letters_of(job, job._conversation_id) == []
 
 
