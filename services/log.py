@@ -281,10 +281,10 @@ class Log:
 
     async def _place(self, batch: list[_Attempt]) -> None:
         await self.load_members({user_id for attempt in batch for user_id in attempt.concerns})
+        await self._logs.outbox.mark(self.conversation_id)
         placed = self._decided(batch)
         if not placed:
             return
-        await self._logs.outbox.mark(self.conversation_id)
         inserted = await self._insert([entry for entry, _ in placed])
         entries = [entry for entry, _ in placed[:inserted]]
         await self._project(placed[:inserted])

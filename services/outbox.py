@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from services.clock import now
 from services.entries import Entry
 from services.events import Event
-from services.kafka import KafkaAwayError, Producer, Record
+from services.kafka import ACK_SECONDS, KafkaAwayError, Producer, Record
 from services.mongo import Database
 from services.tasks import Tasks
 from services.topics import EVENTS
@@ -85,22 +85,23 @@ class Outbox:
         self._marks: dict[str, datetime] = {}  # until when each conversation is marked by this process
         self._outgoing: deque[Entry] = deque(maxlen=OUTGOING)
         self._filled = asyncio.Event()
+        self._closing = False
         self._sent: dict[str, list[_Sent]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Send and note until this ends; what waits then is still tried once."""
+        """Send and note until this ends; what waits then is still sent, as far as five seconds take it."""
         tasks = Tasks()
         sending = tasks.spawn(self._keep_sending())
         tasks.spawn(self._keep_noting())
         try:
             yield self
         finally:
-            sending.cancel()
+            self._closing = True
+            self._filled.set()
+            await asyncio.wait([sending], timeout=ACK_SECONDS)
             await tasks.close()
-            with suppress(KafkaAwayError, PyMongoError):
-                while self._outgoing:
-                    await self._send_run()
+            with suppress(PyMongoError):
                 await self._note_all()
 
     async def mark(self, conversation_id: str) -> None:
@@ -129,7 +130,7 @@ class Outbox:
         self._filled.set()
 
     async def _keep_sending(self) -> None:
-        while True:
+        while not self._closing:
             await self._filled.wait()
             self._filled.clear()
             while self._outgoing:

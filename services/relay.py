@@ -122,6 +122,8 @@ class Relay:
                 first = missing.get(conversation_id)
                 old = self._now() > until + MARK_GRACE
                 if first is not None and (old or self._now() > first.at + WRITERS_TIME):
+                    # Its writer has died, or Kafka was away; in the first case more than the sending is undone.
+                    await self._projections.load(conversation_id)
                     await self._send_from(conversation_id, published[conversation_id])
                 elif first is None and old:
                     await self._lift(conversation_id, until)
@@ -158,11 +160,12 @@ class Relay:
             # The cluster is noted with the work to do: whoever dies in it is followed by somebody who goes on.
             known = {"_id": "kafka", "cluster": extent.cluster, "ends": ends, "refilled": "", "compared": self._now()}
             await self._meta.replace_one({"_id": "kafka"}, known, upsert=True)
-            async for marks in _pages(self._dirty):
-                for mark in marks:  # a conversation may be so new that its document is still to be made
-                    await self._projections.load(mark["_id"])
         elif known["ends"] != ends:
             await self._meta.update_one({"_id": "kafka", "cluster": extent.cluster}, {"$set": {"ends": ends}})
+        if known["refilled"] == "":
+            async for marks in _pages(self._dirty):
+                for mark in marks:  # its writer may have died before the document by which it is found
+                    await self._projections.load(mark["_id"])
         if known["refilled"] is not None:
             await self._each_conversation("refilled", known["refilled"], self._refill)
             await self._meta.update_one({"_id": "kafka"}, {"$set": {"refilled": None}})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymongo.errors import BulkWriteError
 
@@ -286,7 +286,8 @@ async def play(world: World, actions: Sequence[tuple[str, int, int]], *, late: b
 @pytest.mark.slow
 @pytest.mark.usefixtures("steps")
 @pytest.mark.parametrize("late", [False, True], ids=["attempts end in time", "attempts may be late"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(actions=[("go", 0, 9), ("die", 0, 1), ("wipe", 0, 1), ("go", 4, 4)])  # died between noting a wipe and the rest
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(ACTIONS, min_size=5, max_size=40))
 async def test_every_entry_reaches_kafka_whatever_dies_and_whenever(
     mongo_url: str, late: bool, actions: list[tuple[str, int, int]]
