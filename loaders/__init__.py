@@ -1,10 +1,13 @@
 """Many keys, one read; made fresh for each operation and for each event, so that nothing stale is served."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from strawberry.dataloader import DataLoader
 
+from loaders.mutes import mutes_by_muter
 from loaders.users import users_by_id
+from services.mutes import Muter
 from services.services import Services
 from services.users import User
 
@@ -14,8 +17,12 @@ class Loaders:
     """All loaders of one operation."""
 
     users: DataLoader[str, User | None]
+    mutes: DataLoader[Muter, datetime | None]
 
 
 def make_loaders(services: Services) -> Loaders:
     """Return new loaders."""
-    return Loaders(users=DataLoader(load_fn=users_by_id(services.users)))
+    return Loaders(
+        users=DataLoader(load_fn=users_by_id(services.users)),
+        mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
+    )

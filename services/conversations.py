@@ -1,23 +1,32 @@
-"""Conversations and who is in them: the rules of making, joining and leaving."""
+"""Conversations and who is in them: making, changing, joining and leaving; who may is in `services/membership.py`."""
 
-import base64
-import binascii
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services import ids
-from services.entries import ConversationCreated, ConversationKind, Draft, MemberAdded, MemberRemoved, MemberRole
-from services.errors import BadUserInput, ChatError, Forbidden, InvalidInput, NotFound
+from services.blocks import Blocks
+from services.entries import ConversationCreated, ConversationKind, Draft, MemberRole
+from services.errors import InvalidInput, NotFound
 from services.log import Decide, Log, Logs
+from services.membership import (
+    ConversationChanges,
+    Unneeded,
+    addition,
+    conversation_change,
+    departure,
+    removal,
+    require_adder,
+    require_room,
+    role_change,
+)
 from services.mongo import Collection, Database, Document, parsed
-from services.paging import Page, Window, read_page
+from services.paging import Page, Window, cursor_of, key_of, read_page
 from services.positions import Position
-from services.state import Conversation, Member, State, inbox_id, member_id
+from services.state import Member, inbox_id, member_id
 from services.users import Users
 
-GROUP_MEMBERS = 500
 USERS_IN_A_CALL = 100
 TITLE_LENGTH = 200
 
@@ -37,23 +46,15 @@ class Snapshot:
     last_sequence: int
 
 
-class Unneeded(ChatError):
-    """What was asked for is so already: no entry is written."""
-
-    code = "INTERNAL"
-
-    def __init__(self) -> None:
-        super().__init__("nothing to do")
-
-
 class Conversations:
     """What users do with conversations; every method takes who asks, and says NOT_FOUND to whoever is not in."""
 
-    def __init__(self, database: Database, logs: Logs, users: Users, epoch: int) -> None:
+    def __init__(self, database: Database, logs: Logs, users: Users, blocks: Blocks, epoch: int) -> None:
         self._members: Collection = database["members"]
         self._inbox: Collection = database["inbox"]
         self._logs = logs
         self._users = users
+        self._blocks = blocks
         self._epoch = epoch
 
     # ------------------------------------------------------------ reading
@@ -84,8 +85,8 @@ class Conversations:
             self._inbox,
             (inbox_id(viewer_id, ""), inbox_id(viewer_id, "~")),
             window,
-            key=lambda cursor, argument: inbox_id(viewer_id, _key_of(cursor, argument)),
-            item=lambda document: (_cursor_of(document["conversation"]), document["conversation"]),
+            key=lambda cursor, argument: inbox_id(viewer_id, key_of(cursor, argument)),
+            item=lambda document: (cursor_of(document["conversation"]), document["conversation"]),
             where={"active": True},
             newest_first=True,
         )
@@ -102,13 +103,13 @@ class Conversations:
         def item(document: Document) -> tuple[str, Member]:
             member = parsed(Member, document)
             assert member is not None
-            return _cursor_of(member.user_id), member
+            return cursor_of(member.user_id), member
 
         return await read_page(
             self._members,
             (member_id(conversation_id, ""), member_id(conversation_id, "~")),
             window,
-            key=lambda cursor, argument: member_id(conversation_id, _key_of(cursor, argument)),
+            key=lambda cursor, argument: member_id(conversation_id, key_of(cursor, argument)),
             item=item,
             where={"active": True},
         )
@@ -124,8 +125,14 @@ class Conversations:
         member_ids: Sequence[str],
         client_id: str | None,
     ) -> Snapshot:
-        """Make a conversation, or return the one that this creator's client id, or this pair, already has."""
-        title = _valid_title(title)
+        """Make a conversation, or return the one that this creator's client id, or this pair, already has.
+
+        Raises:
+            InvalidInput: a part of the input is not acceptable.
+            NotFound: one of the members is missing, or has blocked the creator; or the creator has left it since.
+        """
+        title = None if title is None else _valid_title(title)
+        _require_few(member_ids, ("input", "memberIds"))
         others = [user_id for user_id in dict.fromkeys(member_ids) if user_id != creator_id]
         if kind is ConversationKind.DIRECT:
             if len(others) != 1:
@@ -142,6 +149,7 @@ class Conversations:
             conversation_id = ids.new_id("cnv")
         log = await self._logs.get(conversation_id)
         if log.sequence == 0:
+            await self._require_unblocked(creator_id, others, ("input", "memberIds"))
             role = MemberRole.OWNER if kind is ConversationKind.DIRECT else MemberRole.MEMBER
             roles = ((creator_id, MemberRole.OWNER), *((user_id, role) for user_id in others))
             draft = Draft(ConversationCreated, creator_id, {"conversation_kind": kind, "title": title, "roles": roles})
@@ -152,14 +160,30 @@ class Conversations:
             raise NotFound("You are no longer in that conversation.", ("input", "clientConversationId"))
         return snapshot
 
-    async def add_members(self, actor_id: str, conversation_id: str, user_ids: Sequence[str]) -> Snapshot:
-        """Add users, one entry each; whoever is in already stays as they are."""
+    async def update(self, actor_id: str, conversation_id: str, changes: ConversationChanges) -> Snapshot:
+        """Change the title, or archive the conversation for all; what is so already stays as it is."""
+        if (title := changes.get("title")) is not None:
+            changes = {**changes, "title": _valid_title(title)}
         log = await self._for_member(actor_id, conversation_id)
+        await self._append(log, actor_id, conversation_change(actor_id, changes), concerns=(actor_id,))
+        return _snapshot(log)
+
+    async def add_members(self, actor_id: str, conversation_id: str, user_ids: Sequence[str]) -> Snapshot:
+        """Add users, one entry each; whoever is in already stays as they are.
+
+        Nobody is added where one of them is missing, has blocked the actor, or would be too many for a group.
+        """
+        log = await self._for_member(actor_id, conversation_id)
+        require_adder(log.state, actor_id)
+        _require_few(user_ids, ("input", "userIds"))
         wanted = list(dict.fromkeys(user_ids))
-        _require_manager(log.state, actor_id)
         await self._require_users(wanted, ("input", "userIds"))
-        for user_id in wanted:
-            await self._append(log, actor_id, _addition(actor_id, user_id), concerns=(actor_id, user_id))
+        await self._require_unblocked(actor_id, wanted, ("input", "userIds"))
+        await log.load_members(wanted)
+        newcomers = [user_id for user_id in wanted if log.state.members[user_id] is None]
+        require_room(require_adder(log.state, actor_id), len(newcomers))
+        for user_id in newcomers:
+            await self._append(log, actor_id, addition(actor_id, user_id), concerns=(actor_id, user_id))
         return _snapshot(log)
 
     async def remove_member(self, actor_id: str, conversation_id: str, user_id: str) -> Snapshot:
@@ -167,13 +191,19 @@ class Conversations:
         log = await self._for_member(actor_id, conversation_id)
         if user_id == actor_id:
             raise InvalidInput("Use `leaveConversation` to leave.", ("input", "userId"))
-        await self._append(log, actor_id, _removal(actor_id, user_id), concerns=(actor_id, user_id))
+        await self._append(log, actor_id, removal(actor_id, user_id), concerns=(actor_id, user_id))
         return _snapshot(log)
 
     async def leave(self, actor_id: str, conversation_id: str) -> Snapshot:
         """Leave; the last owner cannot while others remain."""
         log = await self._for_member(actor_id, conversation_id)
-        await self._append(log, actor_id, _departure(actor_id), concerns=(actor_id,))
+        await self._append(log, actor_id, departure(actor_id), concerns=(actor_id,))
+        return _snapshot(log)
+
+    async def set_role(self, actor_id: str, conversation_id: str, user_id: str, role: MemberRole) -> Snapshot:
+        """Give a member another role; the last owner cannot step down while others remain."""
+        log = await self._for_member(actor_id, conversation_id)
+        await self._append(log, actor_id, role_change(actor_id, user_id, role), concerns=(actor_id, user_id))
         return _snapshot(log)
 
     async def _append(self, log: Log, actor_id: str, decide: Decide, *, concerns: Iterable[str]) -> None:
@@ -200,10 +230,13 @@ class Conversations:
         return log
 
     async def _require_users(self, user_ids: Sequence[str], path: tuple[str, ...]) -> None:
-        if len(user_ids) > USERS_IN_A_CALL:
-            raise InvalidInput(f"At most {USERS_IN_A_CALL} people at once.", path)
         found = await self._users.get_many([user_id for user_id in user_ids if ids.kind(user_id) == "usr"])
         if any(user_id not in found for user_id in user_ids):
+            raise NotFound("There is no such user.", path)
+
+    async def _require_unblocked(self, actor_id: str, user_ids: Sequence[str], path: tuple[str, ...]) -> None:
+        """Refuse whoever was blocked by one of these users, in the words for a user that is missing."""
+        if await self._blocks.blockers(actor_id, user_ids):
             raise NotFound("There is no such user.", path)
 
 
@@ -221,68 +254,6 @@ def _snapshot(log: Log) -> Snapshot:
     )
 
 
-# ---------------------------------------------------------------- rules: pure functions of the log's prefix
-
-
-def active_member(state: State, user_id: str) -> tuple[Conversation, Member]:
-    """Return the conversation and the user's membership in it.
-
-    Raises:
-        NotFound: there is no such conversation for this user.
-    """
-    member = state.members[user_id]
-    if state.conversation is None or member is None:
-        raise NotFound("There is no such conversation.", _CONVERSATION)
-    return state.conversation, member
-
-
-def _require_manager(state: State, actor_id: str) -> Conversation:
-    conversation, member = active_member(state, actor_id)
-    if conversation.kind is ConversationKind.DIRECT:
-        raise Forbidden("The members of a direct conversation cannot be changed.", _CONVERSATION)
-    if member.role is MemberRole.MEMBER:
-        raise Forbidden("Only owners and moderators may change who is in.", _CONVERSATION)
-    return conversation
-
-
-def _addition(actor_id: str, user_id: str) -> Decide:
-    def decide(state: State) -> Draft:
-        conversation = _require_manager(state, actor_id)
-        if state.members[user_id] is not None:
-            raise Unneeded
-        if conversation.kind is ConversationKind.GROUP and conversation.member_count >= GROUP_MEMBERS:
-            raise InvalidInput(f"A group has at most {GROUP_MEMBERS} members.", ("input", "userIds"))
-        return Draft(MemberAdded, actor_id, {"user_id": user_id, "role": MemberRole.MEMBER})
-
-    return decide
-
-
-def _removal(actor_id: str, user_id: str) -> Decide:
-    def decide(state: State) -> Draft:
-        _require_manager(state, actor_id)
-        _, actor = active_member(state, actor_id)
-        member = state.members[user_id]
-        if member is None:
-            raise NotFound("There is no such member.", ("input", "userId"))
-        if actor.role is not MemberRole.OWNER and member.role is not MemberRole.MEMBER:
-            raise Forbidden("Only an owner may remove owners and moderators.", ("input", "userId"))
-        return Draft(MemberRemoved, actor_id, {"user_id": user_id, "role": member.role})
-
-    return decide
-
-
-def _departure(actor_id: str) -> Decide:
-    def decide(state: State) -> Draft:
-        conversation, member = active_member(state, actor_id)
-        if conversation.kind is ConversationKind.DIRECT:
-            raise Forbidden("A direct conversation cannot be left.", _CONVERSATION)
-        if member.role is MemberRole.OWNER and conversation.owner_count == 1 and conversation.member_count > 1:
-            raise Forbidden("The last owner cannot leave while others remain.", _CONVERSATION)
-        return Draft(MemberRemoved, actor_id, {"user_id": actor_id, "role": member.role})
-
-    return decide
-
-
 # ---------------------------------------------------------------- input
 
 
@@ -297,25 +268,13 @@ def valid_client_id(value: str, path: tuple[str, ...]) -> str:
     return value
 
 
-def _valid_title(title: str | None) -> str | None:
-    if title is None:
-        return None
+def _require_few(user_ids: Sequence[str], path: tuple[str, ...]) -> None:
+    if len(user_ids) > USERS_IN_A_CALL:
+        raise InvalidInput(f"At most {USERS_IN_A_CALL} people at once.", path)
+
+
+def _valid_title(title: str) -> str:
     text = unicodedata.normalize("NFC", title).strip()
     if not 1 <= len(text) <= TITLE_LENGTH or not text.isprintable():
         raise InvalidInput(f"A title has 1 to {TITLE_LENGTH} printable characters.", ("input", "title"))
     return text
-
-
-def _cursor_of(key: str) -> str:
-    return base64.urlsafe_b64encode(f"1:{key}".encode()).rstrip(b"=").decode()
-
-
-def _key_of(cursor: str, argument: str) -> str:
-    try:
-        text = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True).decode()
-    except (UnicodeError, binascii.Error):
-        text = ""
-    version, _, key = text.partition(":")
-    if version != "1" or ids.kind(key) is None:
-        raise BadUserInput(f"`{argument}` is not a cursor.")
-    return key

@@ -155,8 +155,71 @@ class MemberRemoved(Entry):
         return {"user_id": document["user"], "role": MemberRole(document["role"])}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRoleChanged(Entry):
+    """A member got another role; with all that makes up the membership, so that nobody has to know it from before."""
+
+    kind = "member_role_changed"
+    is_control = True
+
+    user_id: str
+    role: MemberRole
+    previous_role: MemberRole
+    joined_sequence: int
+    joined_at: datetime
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        return {
+            "user": self.user_id,
+            "role": self.role.value,
+            "previousRole": self.previous_role.value,
+            "joinedSequence": self.joined_sequence,
+            "joinedAt": self.joined_at,
+        }
+
+    @override
+    @classmethod
+    def fields(cls, document: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "user_id": document["user"],
+            "role": MemberRole(document["role"]),
+            "previous_role": MemberRole(document["previousRole"]),
+            "joined_sequence": document["joinedSequence"],
+            "joined_at": document["joinedAt"],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationChanged(Entry):
+    """The title or whether it is archived changed; both as they are then."""
+
+    kind = "changed"
+    is_control = True
+
+    title: str | None
+    archived: bool
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        return {"title": self.title, "archived": self.archived}
+
+    @override
+    @classmethod
+    def fields(cls, document: dict[str, Any]) -> dict[str, Any]:
+        return {"title": document["title"], "archived": document["archived"]}
+
+
 _TYPES: dict[str, type[Entry]] = {
-    type_.kind: type_ for type_ in (ConversationCreated, MessageSent, MemberAdded, MemberRemoved)
+    type_.kind: type_
+    for type_ in (
+        ConversationCreated,
+        MessageSent,
+        MemberAdded,
+        MemberRemoved,
+        MemberRoleChanged,
+        ConversationChanged,
+    )
 }
 
 

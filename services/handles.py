@@ -19,9 +19,14 @@ RESERVED = frozenset(
 )
 
 
+def folded(text: str) -> str:
+    """Return a handle, or a part of one, as it is compared."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
 def normalised(handle: str) -> str | None:
     """Return the stored form of a handle as somebody typed it, or None if nobody can have it."""
-    form = unicodedata.normalize("NFKC", handle).lower()
+    form = folded(handle)
     return form if _SHAPE.fullmatch(form) else None
 
 

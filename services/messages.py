@@ -8,13 +8,15 @@ from datetime import datetime
 from pymongo.errors import DuplicateKeyError
 
 from services import ids
-from services.conversations import active_member, valid_client_id
-from services.entries import ConversationKind, Draft, Entry, MemberRole, MessageSent, entry_id, from_document
-from services.errors import Conflict, Forbidden, InvalidInput, NotFound, UserError
+from services.conversations import valid_client_id
+from services.entries import Draft, Entry, MessageSent, entry_id, from_document
+from services.errors import Conflict, InvalidInput, NotFound, UserError
 from services.log import Decide, Log, Logs
+from services.membership import require_sender
 from services.mongo import Collection, Database, Document
 from services.paging import Page, Window, read_page
 from services.positions import Position, sequence_in
+from services.senders import Senders
 from services.state import State
 
 BODY_CHARACTERS = 10_000
@@ -55,10 +57,11 @@ def message_of(entry: Entry) -> Message:
 class Messages:
     """What users say, and what of it a viewer may read: history is visible from the joining entry on."""
 
-    def __init__(self, database: Database, logs: Logs, epoch: int) -> None:
+    def __init__(self, database: Database, logs: Logs, senders: Senders, epoch: int) -> None:
         self._entries: Collection = database["entries"]
         self._sends: Collection = database["sends"]
         self._logs = logs
+        self._senders = senders
         self._epoch = epoch
 
     async def send(self, sender_id: str, conversation_id: str, *, body: str, client_message_id: str) -> Message:
@@ -76,9 +79,10 @@ class Messages:
             raise NotFound("There is no such conversation.", ("input", "conversationId"))
         key = f"{sender_id}:{client_message_id}"
         fingerprint = hashlib.sha256(body.encode()).digest()
-        decide = _sending(sender_id, body, client_message_id)
         log = await self._logs.get(conversation_id)
         await log.load_members([sender_id])
+        barred = await self._senders.barred(sender_id, log.state)
+        decide = _sending(sender_id, body, client_message_id, barred)
         try:
             decide(log.state)
         except UserError:
@@ -152,13 +156,9 @@ class Messages:
         return base
 
 
-def _sending(sender_id: str, body: str, client_message_id: str) -> Decide:
+def _sending(sender_id: str, body: str, client_message_id: str, barred: str | None) -> Decide:
     def decide(state: State) -> Draft:
-        conversation, member = active_member(state, sender_id)
-        if conversation.archived_at is not None:
-            raise Forbidden("The conversation is archived.", ("input", "conversationId"))
-        if conversation.kind is ConversationKind.CHANNEL and member.role is MemberRole.MEMBER:
-            raise Forbidden("Only owners and moderators write in a channel.", ("input", "conversationId"))
+        require_sender(state, sender_id, barred)
         return Draft(MessageSent, sender_id, {"body": body, "client_message_id": client_message_id})
 
     return decide

@@ -1,5 +1,8 @@
 """Pages of a range of ids: Relay's paging arguments in, documents and true answers about what lies beyond out."""
 
+import base64
+import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +12,8 @@ from services.mongo import Collection, Document
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 100
+
+_KEY = re.compile("[a-z0-9_.]{1,64}")  # ids and handles
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,27 @@ def window(first: int | None, after: str | None, last: int | None, before: str |
     if last is not None:
         return Window(last, from_end=True, after=after, before=before)
     return Window(DEFAULT_PAGE if first is None else first, from_end=False, after=after, before=before)
+
+
+def cursor_of(key: str) -> str:
+    """Return the cursor of an item that an id or a handle names."""
+    return base64.urlsafe_b64encode(f"1:{key}".encode()).rstrip(b"=").decode()
+
+
+def key_of(cursor: str, argument: str) -> str:
+    """Return the id or handle of an item's cursor.
+
+    Raises:
+        BadUserInput: it is none of ours.
+    """
+    try:
+        text = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+    except (UnicodeError, binascii.Error):
+        text = ""
+    version, _, key = text.partition(":")
+    if version != "1" or not _KEY.fullmatch(key):
+        raise BadUserInput(f"`{argument}` is not a cursor.")
+    return key
 
 
 async def read_page[T](

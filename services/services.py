@@ -9,6 +9,7 @@ import stamina
 from pymongo.errors import ConnectionFailure, DuplicateKeyError
 from ulid import ULID
 
+from services.blocks import Blocks
 from services.bus import Bus
 from services.config import Settings
 from services.conversations import Conversations
@@ -18,8 +19,10 @@ from services.kafka import Producer
 from services.log import Logs
 from services.messages import Messages
 from services.mongo import Database
+from services.mutes import Mutes
 from services.outbox import Outbox
 from services.passwords import Passwords
+from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
 from services.tokens import Tokens, open_tokens
@@ -35,7 +38,10 @@ class Services:
     users: Users
     tokens: Tokens
     sessions: Sessions
+    blocks: Blocks
     conversations: Conversations
+    mutes: Mutes
+    senders: Senders
     messages: Messages
     streams: Streams
     health: HealthChecks
@@ -51,20 +57,26 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         epoch = await _epoch(database)
         passwords = await stack.enter_async_context(Passwords(threads=settings.password_threads))
         users = Users(database)
+        blocks = Blocks(database, users)
         tokens = open_tokens(settings)
         bus = await stack.enter_async_context(Bus(settings.redis_url, instance).running())
         producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
         outbox = await stack.enter_async_context(Outbox(database, producer).running())
         logs = await stack.enter_async_context(Logs(database, outbox, (Announcer(bus), outbox)).running())
         feeds = await stack.enter_async_context(Feeds(logs, bus).running())
+        conversations = Conversations(database, logs, users, blocks, epoch)
+        senders = Senders(logs, users, blocks)
         yield Services(
             settings=settings,
             instance=instance,
             users=users,
             tokens=tokens,
             sessions=Sessions(database, users=users, passwords=passwords, tokens=tokens, settings=settings),
-            conversations=Conversations(database, logs, users, epoch),
-            messages=Messages(database, logs, epoch),
+            blocks=blocks,
+            conversations=conversations,
+            mutes=Mutes(database, conversations),
+            senders=senders,
+            messages=Messages(database, logs, senders, epoch),
             streams=Streams(feeds, epoch),
             health=HealthChecks(
                 version=version("parley-chat"),

@@ -160,8 +160,12 @@ class Sessions:
         if passwords.is_outdated(user.password_hash):
             await self._rehash(user, password)
         begun = await self._begin(user, device, now)
-        # Whoever changes the password meanwhile may have ended the user's sessions before this one was there.
+        # Whoever changes the password or suspends the account meanwhile may have ended the user's sessions before this
+        # one was there.
         latest = await self._users.get(user.id)
+        if latest is not None and latest.suspended_at is not None:
+            await self.logout(begun.session.id, now)
+            raise Forbidden("This account is suspended.")
         if latest is None or (
             latest.password_hash != user.password_hash
             and not await self._passwords.verify(latest.password_hash, password)
@@ -228,7 +232,7 @@ class Sessions:
             password_hash = await self._new_hash(user, new)
             if await self._users.change_password_hash(user.id, old=user.password_hash, new=password_hash):
                 break
-        await self._end_all(user.id, now, but=caller.session_id)
+        await end_sessions(self._sessions, user.id, now, but=caller.session_id)
         return await self._restart(user, caller.session_id, now)
 
     async def reset_password(self, *, token: str, new: str, device: str | None, now: datetime) -> SignedIn:
@@ -248,7 +252,7 @@ class Sessions:
         if not await self._resets.use(token, now):
             raise refused
         await self._users.set_password_hash(user.id, password_hash)
-        await self._end_all(user.id, now)
+        await end_sessions(self._sessions, user.id, now)
         return await self._begin(user, device, now)
 
     async def authenticate(self, access_token: str, now: datetime) -> Claims:
@@ -290,12 +294,6 @@ class Sessions:
         if session is None or not session.is_live(now):
             raise Unauthenticated("The session is over. Sign in again.")
         return session
-
-    async def _end_all(self, user_id: str, now: datetime, *, but: str | None = None) -> None:
-        """End the user's sessions, but the named one."""
-        await self._sessions.update_many(
-            {"_id": {**_range(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
-        )
 
     async def _restart(self, user: User, session_id: str, now: datetime) -> SignedIn:
         """Give a session new tokens without an old one being shown."""
@@ -339,6 +337,13 @@ class Sessions:
             refresh_token=refresh_token,
             access_token_expires_at=expires_at,
         )
+
+
+async def end_sessions(sessions: Collection, user_id: str, now: datetime, *, but: str | None = None) -> None:
+    """End the sessions of a user, but the named one."""
+    await sessions.update_many(
+        {"_id": {**_range(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
+    )
 
 
 def _range(user_id: str) -> dict[str, str]:

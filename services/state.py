@@ -15,12 +15,14 @@ from odmantic.config import ODMConfigDict
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.entries import (
+    ConversationChanged,
     ConversationCreated,
     ConversationKind,
     Entry,
     MemberAdded,
     MemberRemoved,
     MemberRole,
+    MemberRoleChanged,
 )
 from services.entry_store import EntryStore
 from services.mongo import DUPLICATE_KEY, Collection, Database, Document, parsed
@@ -32,6 +34,7 @@ class Conversation(Model):
     id: str = Field(primary_field=True)
     kind: ConversationKind
     title: str | None
+    pair: list[str] | None = None  # the two users of a DIRECT conversation, who never change; None for other kinds
     created_at: datetime = Field(key_name="createdAt")
     archived_at: datetime | None = Field(default=None, key_name="archivedAt")
     member_count: int = Field(key_name="memberCount")
@@ -66,19 +69,6 @@ def inbox_id(user_id: str, conversation_id: str) -> str:
     return f"{user_id}:{conversation_id}"
 
 
-def _joined(entry: Entry, user_id: str, role: MemberRole) -> Member:
-    return Member(
-        id=member_id(entry.conversation_id, user_id),
-        conversation_id=entry.conversation_id,
-        user_id=user_id,
-        role=role,
-        active=True,
-        joined_sequence=entry.sequence,
-        joined_at=entry.at,
-        applied=entry.sequence,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """A conversation at exactly `sequence`: the fold of its log's prefix.
@@ -108,10 +98,12 @@ class State:
 
     def _conversation_after(self, entry: Entry) -> Conversation:
         if isinstance(entry, ConversationCreated):
+            is_direct = entry.conversation_kind is ConversationKind.DIRECT
             return Conversation(
                 id=entry.conversation_id,
                 kind=entry.conversation_kind,
                 title=entry.title,
+                pair=[user_id for user_id, _ in entry.roles] if is_direct else None,
                 created_at=entry.at,
                 member_count=len(entry.roles),
                 owner_count=sum(role is MemberRole.OWNER for _, role in entry.roles),
@@ -126,12 +118,20 @@ class State:
             case MemberRemoved():
                 change["member_count"] = self.conversation.member_count - 1
                 change["owner_count"] = self.conversation.owner_count - (entry.role is MemberRole.OWNER)
+            case MemberRoleChanged():
+                gained = (entry.role is MemberRole.OWNER) - (entry.previous_role is MemberRole.OWNER)
+                change["owner_count"] = self.conversation.owner_count + gained
+            case ConversationChanged():
+                change["title"] = entry.title
+                change["archived_at"] = (self.conversation.archived_at or entry.at) if entry.archived else None
         return self.conversation.model_copy(update=change)
 
     def _members_after(self, entry: Entry) -> dict[str, Member | None]:
         match entry:
             case ConversationCreated() | MemberAdded():
                 return {member.user_id: member for member in _joining(entry)}
+            case MemberRoleChanged():
+                return {entry.user_id: with_role(entry)}
             case MemberRemoved():
                 return {entry.user_id: None}
         return {}
@@ -147,6 +147,20 @@ def joined(entry: Entry, user_id: str, role: MemberRole) -> Member:
         active=True,
         joined_sequence=entry.sequence,
         joined_at=entry.at,
+        applied=entry.sequence,
+    )
+
+
+def with_role(entry: MemberRoleChanged) -> Member:
+    """Return the membership that an entry gave another role."""
+    return Member(
+        id=member_id(entry.conversation_id, entry.user_id),
+        conversation_id=entry.conversation_id,
+        user_id=entry.user_id,
+        role=entry.role,
+        active=True,
+        joined_sequence=entry.joined_sequence,
+        joined_at=entry.joined_at,
         applied=entry.sequence,
     )
 
@@ -218,13 +232,18 @@ class Projections:
                 (member,) = _joining(entry)
                 await _put_newer(self._members, member.model_dump_doc())
                 await _put_newer(self._inbox, _inbox_item(entry, entry.user_id, active=True))
+            case MemberRoleChanged():
+                await self._change_member(entry, {"role": entry.role.value})
             case MemberRemoved():
-                gone = {"active": False, "applied": entry.sequence}
-                older = {"applied": {"$lt": entry.sequence}}
-                await self._members.update_one(
-                    {"_id": member_id(entry.conversation_id, entry.user_id), **older}, {"$set": gone}
-                )
+                await self._change_member(entry, {"active": False})
                 await _put_newer(self._inbox, _inbox_item(entry, entry.user_id, active=False))
+
+    async def _change_member(self, entry: MemberRoleChanged | MemberRemoved, change: Document) -> None:
+        """Change a stored membership unless a newer entry was applied to it."""
+        await self._members.update_one(
+            {"_id": member_id(entry.conversation_id, entry.user_id), "applied": {"$lt": entry.sequence}},
+            {"$set": {**change, "applied": entry.sequence}},
+        )
 
     async def _conversation(self, conversation_id: str) -> Conversation | None:
         return parsed(Conversation, await self._conversations.find_one({"_id": conversation_id}))

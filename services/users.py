@@ -1,22 +1,31 @@
 """People: their handles, their profiles and what they are allowed; never their sessions or their conversations."""
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import batched
-from typing import override
+from typing import TypedDict, override
+from urllib.parse import urlsplit
 
 from odmantic import Field, Model
 from odmantic.config import ODMConfigDict
 from pymongo.errors import DuplicateKeyError
 
 from services import handles, ids
-from services.errors import Conflict, InvalidInput
+from services.errors import BadUserInput, Conflict, InvalidInput, Unauthenticated
 from services.mongo import Collection, Database, Document, parsed
+from services.paging import Page, Window, cursor_of, key_of, read_page
 
 # Whoever claims a handle and does not come within this time has died on the way.
 _CLAIM_LIFE = timedelta(seconds=60)
 _READ_SIZE = 100
+_SHORTEST_SEARCH = 2
+_URL_LENGTH = 2_048
+_STANDING_SECONDS = 1.0  # how long it is remembered whether an account is suspended
+_STANDINGS = 10_000  # accounts of which that is remembered; the one that was asked for first is forgotten first
 
 
 class Role(StrEnum):
@@ -36,12 +45,21 @@ class User(Model):
     roles: list[Role]
     created_at: datetime = Field(key_name="createdAt")
     suspended_at: datetime | None = Field(default=None, key_name="suspendedAt")
+    share_presence: bool = Field(default=True, key_name="sharePresence")
 
     model_config = ODMConfigDict(collection="users")
 
     @override
     def __repr_args__(self) -> list[tuple[str | None, object]]:
         return [("id", self.id), ("handle", self.handle)]  # a log line must not show the password's hash
+
+
+class ProfileChanges(TypedDict, total=False):
+    """What is to change of a profile; what is left out stays."""
+
+    display_name: str
+    avatar_url: str | None
+    share_presence: bool
 
 
 class Users:
@@ -55,6 +73,7 @@ class Users:
     def __init__(self, database: Database) -> None:
         self._users: Collection = database["users"]
         self._handles: Collection = database["handles"]
+        self._standings: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # when asked, and whether suspended
 
     async def create(
         self, *, handle: str, display_name: str | None, password_hash: str, roles: Iterable[Role], now: datetime
@@ -102,6 +121,75 @@ class Users:
                     found[user_id] = user
         return found
 
+    async def search(self, text: str, window: Window) -> Page[User]:
+        """Return those whose handle begins with a text, by handle; suspended people are left out.
+
+        Raises:
+            BadUserInput: the text is too short, or a cursor is none.
+        """
+        start = handles.folded(text)
+        if len(start) < _SHORTEST_SEARCH:
+            raise BadUserInput(f"`search` has at least {_SHORTEST_SEARCH} characters.")
+        if handles.normalised(start) is None:
+            return Page([], has_previous=False, has_next=False)
+        # `~` sorts after every character of a handle: the range begins where all that sorts before `start` has ended.
+        span = f"{start[:-1]}{chr(ord(start[-1]) - 1)}~", f"{start}~"
+        while True:
+            page = await read_page(self._handles, span, window, key=key_of, item=_claim_item)
+            users = await self.get_many(user_id for _, user_id in page.items)
+            shown = [(cursor, users[user_id]) for cursor, user_id in page.items if user_id in users]
+            shown = [(cursor, user) for cursor, user in shown if user.suspended_at is None]
+            more = page.has_previous if window.from_end else page.has_next
+            if shown or not page.items or not more:
+                return Page(shown, page.has_previous, page.has_next)
+            # An empty page would leave the caller without a cursor to go on from.
+            edge, _ = page.items[0 if window.from_end else -1]
+            window = replace(window, before=edge) if window.from_end else replace(window, after=edge)
+
+    async def update_profile(self, user_id: str, changes: ProfileChanges) -> User:
+        """Change what a person shows of themselves.
+
+        Raises:
+            InvalidInput: a part of it is not allowed.
+            Unauthenticated: there is no such account any more.
+        """
+        fields: Document = {}
+        if "display_name" in changes:
+            fields["displayName"] = handles.display_name(changes["display_name"])
+        if "avatar_url" in changes:
+            url = changes["avatar_url"]
+            fields["avatarUrl"] = None if url is None else _valid_avatar_url(url)
+        if "share_presence" in changes:
+            fields["sharePresence"] = changes["share_presence"]
+        if fields:
+            await self._users.update_one({"_id": user_id}, {"$set": fields})
+        user = await self.get(user_id)
+        if user is None:
+            raise Unauthenticated("This account is no more.")
+        return user
+
+    async def set_roles(self, user_id: str, roles: Iterable[Role]) -> None:
+        """Replace an account's roles; tokens show it when they are renewed."""
+        await self._users.update_one({"_id": user_id}, {"$set": {"roles": [role.value for role in roles]}})
+
+    async def set_suspended(self, user_id: str, at: datetime | None) -> None:
+        """Suspend an account, or with None restore it."""
+        await self._users.update_one({"_id": user_id}, {"$set": {"suspendedAt": at}})
+
+    async def is_suspended(self, user_id: str) -> bool:
+        """Return whether an account is suspended, as of at most a second ago."""
+        now = asyncio.get_running_loop().time()
+        known = self._standings.get(user_id)
+        if known is not None and now - known[0] < _STANDING_SECONDS:
+            return known[1]
+        user = await self.get(user_id)
+        suspended = user is None or user.suspended_at is not None
+        self._standings[user_id] = now, suspended
+        self._standings.move_to_end(user_id)
+        if len(self._standings) > _STANDINGS:
+            self._standings.popitem(last=False)
+        return suspended
+
     async def change_password_hash(self, user_id: str, old: str, new: str) -> bool:
         """Replace the password's hash if it still is `old`; return whether it was."""
         return await self._users.update_one({"_id": user_id, "passwordHash": old}, {"$set": {"passwordHash": new}})
@@ -140,6 +228,26 @@ def valid_handle(handle: str) -> str:
     if form is None:
         raise InvalidInput("A handle has 2 to 32 of the characters a-z, 0-9, _ and .", ("input", "handle"))
     return form
+
+
+def _valid_avatar_url(url: str) -> str:
+    refused = InvalidInput(
+        f"A picture has an https address of at most {_URL_LENGTH} characters.", ("input", "avatarUrl")
+    )
+    if len(url) > _URL_LENGTH or not url.isascii() or not url.isprintable() or " " in url:
+        raise refused
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise refused from None
+    if parts.scheme != "https" or not parts.hostname or parts.username is not None or port == 0:
+        raise refused
+    return url
+
+
+def _claim_item(document: Document) -> tuple[str, str]:
+    return cursor_of(document["_id"]), document["user"]
 
 
 def _user(document: Document | None) -> User | None:
