@@ -3,15 +3,17 @@
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from parley.stack.stack import Urls
+    from services.accounts import Accounts
     from services.config import Settings
+    from services.mongo import Database
 
 app = typer.Typer(
     help="A chat backend with a GraphQL API.",
@@ -143,19 +145,52 @@ def reset_link(
 
     Where no stack runs on the data directory, PARLEY_MONGO_URL says where the accounts are.
     """
-    import asyncio
-
-    from pymongo.errors import PyMongoError
+    from services.clock import now
+    from services.resets import Resets
+    from services.users import Users
 
     settings, running = _settings_of(data, "mongo")
     url = url or next((api["url"] for api in running.get("api", ())), "http://127.0.0.1:8000")
-    try:
-        token = asyncio.run(_reset_token(settings, handle))
-    except PyMongoError:
-        _fail("MongoDB does not answer.")
+
+    async def make(database: "Database") -> str | None:
+        found = await Users(database).by_handle(handle)
+        return None if found is None else await Resets(database).create(found.id, now())
+
+    token = _with_mongo(settings, make)
     if token is None:
-        _fail(f"Nobody has the handle {handle!r}.")
+        _no_account(handle)
     typer.echo(f"{url.rstrip('/')}/reset?token={token}\n{token}")
+
+
+@user.command()
+def promote(
+    handle: Annotated[str, typer.Argument(help="Who gets the role.")],
+    role: Annotated[Literal["USER", "OPERATOR", "ADMIN"], typer.Argument(case_sensitive=False, help="The role.")],
+    data: Data = Path(".parley"),
+) -> None:
+    """Give an account a role in place of the one that it has; its tokens show it from their next renewal on."""
+    from services.users import Role
+
+    _change_account(data, handle, lambda accounts: accounts.promote(handle, Role(role)))
+    typer.echo(f"{handle} is {role}")
+
+
+@user.command()
+def suspend(handle: Annotated[str, typer.Argument(help="Who is suspended.")], data: Data = Path(".parley")) -> None:
+    """Suspend an account: its sessions end, nobody can sign in to it, and it cannot send."""
+    from services.clock import now
+
+    _change_account(data, handle, lambda accounts: accounts.suspend(handle, now()))
+    typer.echo(f"{handle} is suspended")
+
+
+@user.command()
+def restore(
+    handle: Annotated[str, typer.Argument(help="Whose suspension ends.")], data: Data = Path(".parley")
+) -> None:
+    """End an account's suspension; its user signs in anew."""
+    _change_account(data, handle, lambda accounts: accounts.restore(handle))
+    typer.echo(f"{handle} is restored")
 
 
 @dead_letters.command("list")
@@ -225,19 +260,37 @@ def _settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
         _fail(f"No Parley runs on {data.absolute()}, and PARLEY_{part.upper()}_URL is not set.")
 
 
-async def _reset_token(settings: "Settings", handle: str) -> str | None:
-    """Return a new reset token for whoever has the handle, or None where nobody has it."""
-    from services.clock import now
-    from services.mongo import Database
-    from services.resets import Resets
-    from services.users import Users
+def _with_mongo[T](settings: "Settings", work: "Callable[[Database], Awaitable[T]]") -> T:
+    """Return what work on the database returns."""
+    import asyncio
 
-    database = Database(settings)
+    from pymongo.errors import PyMongoError
+
+    from services.mongo import Database
+
+    async def run() -> T:
+        database = Database(settings)
+        try:
+            return await work(database)
+        finally:
+            database.close()
+
     try:
-        found = await Users(database).by_handle(handle)
-        return None if found is None else await Resets(database).create(found.id, now())
-    finally:
-        database.close()
+        return asyncio.run(run())
+    except PyMongoError:
+        _fail("MongoDB does not answer.")
+
+
+def _change_account(data: Path, handle: str, change: "Callable[[Accounts], Awaitable[bool]]") -> None:
+    from services.accounts import Accounts
+
+    settings, _ = _settings_of(data, "mongo")
+    if not _with_mongo(settings, lambda database: change(Accounts(database))):
+        _no_account(handle)
+
+
+def _no_account(handle: str) -> NoReturn:
+    _fail(f"Nobody has the handle {handle!r}.")
 
 
 def _fail(line: str) -> NoReturn:

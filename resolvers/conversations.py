@@ -1,19 +1,29 @@
 """Conversations and their members."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
 
 from resolvers.connections import After, Before, Connection, First, Last, connection
 from resolvers.context import Info
-from resolvers.payload import Payload, refusable
+from resolvers.payload import Payload, given, not_null, refusable
 from resolvers.users import Viewer
+from services.clock import now
 from services.conversations import Snapshot
-from services.entries import ConversationCreated, ConversationKind, MemberAdded
+from services.entries import (
+    ConversationChanged,
+    ConversationCreated,
+    ConversationKind,
+    MemberAdded,
+    MemberRole,
+    MemberRoleChanged,
+)
 from services.messages import Message
 from services.paging import window
-from services.state import Member, joined
+from services.senders import SendPermission
+from services.state import Member, joined, with_role
 from services.users import User
 
 Archived = Annotated[
@@ -81,8 +91,19 @@ async def viewer_membership(root: strawberry.Parent[Snapshot], info: Info) -> Me
     return await info.context.services.conversations.membership(info.context.viewer_id, root.id)
 
 
+async def viewer_can_send(root: strawberry.Parent[Snapshot], info: Info) -> SendPermission:
+    return await info.context.services.senders.permission(info.context.viewer_id, root.id)
+
+
 async def member_user(root: strawberry.Parent[Member], info: Info) -> User | None:
     return await info.context.loaders.users.load(root.user_id)
+
+
+async def muted_until(root: strawberry.Parent[Member], info: Info) -> datetime | None:
+    claims = info.context.claims  # None in an execution that is shared: there nobody's membership is one's own
+    if claims is None or root.user_id != claims.user_id:
+        return None
+    return await info.context.loaders.mutes.load((root.user_id, root.conversation_id))
 
 
 @refusable
@@ -97,6 +118,13 @@ async def create_conversation(
         info.context.viewer_id, kind, title=title, member_ids=member_ids, client_id=client_conversation_id
     )
     return Payload(conversation=snapshot)
+
+
+@refusable
+async def update_conversation(info: Info, conversation_id: str, title: str | None, archived: bool | None) -> Payload:
+    changes = given(title=title) | not_null(archived=archived)
+    conversations = info.context.services.conversations
+    return Payload(conversation=await conversations.update(info.context.viewer_id, conversation_id, changes))
 
 
 @refusable
@@ -117,9 +145,27 @@ async def leave_conversation(info: Info, conversation_id: str) -> Payload:
     return Payload(conversation=await conversations.leave(info.context.viewer_id, conversation_id))
 
 
-async def changed_conversation(root: strawberry.Parent[ConversationCreated], info: Info) -> Snapshot:
+@refusable
+async def set_member_role(info: Info, conversation_id: str, user_id: str, role: MemberRole) -> Payload:
+    conversations = info.context.services.conversations
+    return Payload(conversation=await conversations.set_role(info.context.viewer_id, conversation_id, user_id, role))
+
+
+@refusable
+async def mute_conversation(info: Info, conversation_id: str, until: datetime | None) -> Payload:
+    mutes = info.context.services.mutes
+    return Payload(conversation=await mutes.set(info.context.viewer_id, conversation_id, until, now()))
+
+
+async def changed_conversation(
+    root: strawberry.Parent[ConversationCreated | ConversationChanged], info: Info
+) -> Snapshot:
     return await info.context.services.conversations.snapshot(root.conversation_id)
 
 
 async def added_member(root: strawberry.Parent[MemberAdded]) -> Member:
     return joined(root, root.user_id, root.role)
+
+
+async def changed_member(root: strawberry.Parent[MemberRoleChanged]) -> Member:
+    return with_role(root)

@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from typing import Any
+
+import strawberry
 
 from services.errors import UserError, UserErrorCode
 
@@ -26,6 +29,16 @@ class Payload:
 
     def __getattr__(self, name: str) -> None:
         return None
+
+
+def given(**fields: object) -> Any:
+    """Return those fields of an input that the caller gave, null or not."""
+    return {name: value for name, value in fields.items() if value is not strawberry.UNSET}
+
+
+def not_null(**fields: object) -> Any:
+    """Return those fields of an input that are not null, where null means the same as leaving out."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def refusable[**P](resolver: Callable[P, Awaitable[Payload]]) -> Callable[P, Awaitable[Payload]]:

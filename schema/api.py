@@ -7,14 +7,14 @@ from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_s
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers import conversations, events, health, nodes, users
-from schema.connections import Node
+from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
 from schema.errors import InputError
 from schema.events import ConversationUpdate
 from schema.health import Health
 from schema.messages import Message, MessageMutations
 from schema.sessions import Session, SessionMutations
-from schema.users import User
+from schema.users import User, UserMutations
 from schema.view import DateTime, resolved
 from schema.viewer import Viewer
 
@@ -25,6 +25,9 @@ class Query:
     node: Node | None = resolved(nodes.node, Node | None, "Anything by its id; null when missing or hidden.")
     nodes: list[Node | None] = resolved(nodes.nodes, list[Node | None], "Many things by their ids, in that order.")
     user_by_handle: User | None = resolved(users.user_by_handle, User | None, "A person by handle.")
+    users: Connection[User] = resolved(
+        users.search, Connection[User], "People whose handle begins with `search`, which has at least 2 characters."
+    )
     conversation: Conversation | None = resolved(
         conversations.conversation, Conversation | None, "A conversation by id; null for whoever is not a member."
     )
@@ -32,7 +35,7 @@ class Query:
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(SessionMutations, ConversationMutations, MessageMutations):
+class Mutation(SessionMutations, UserMutations, ConversationMutations, MessageMutations):
     pass
 
 

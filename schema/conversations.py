@@ -10,7 +10,7 @@ from schema.errors import Refusable
 from schema.messages import Message
 from schema.users import User
 from schema.view import field, mutation, resolved, view
-from services import state
+from services import senders, state
 from services.conversations import Snapshot
 from services.entries import ConversationKind, MemberRole
 
@@ -26,6 +26,21 @@ class Member:
     user: User = resolved(resolvers.member_user, User, "Who it is.")
     role: MemberRole = field("What they may do.")
     joined_at: datetime = field("When they joined.")
+    muted_until: datetime | None = resolved(
+        resolvers.muted_until,
+        datetime | None,
+        "Until when the caller has muted the conversation. Only for the caller's own membership; null for all others, "
+        "and in events unless they ask for `viewerMembership`.",
+    )
+
+
+@view(senders.SendPermission, "Whether the caller may write.")
+class SendPermission:
+    allowed: bool = field("Whether a message would be taken now.")
+    reason: str | None = field("Why not, for people; null when it would.")
+    retry_after_ms: int | None = field(
+        "In how many milliseconds it would; null when it would, or waiting does not help."
+    )
 
 
 @view(Snapshot, "A place where people talk; its log is numbered from 1 without holes.")
@@ -49,6 +64,9 @@ class Conversation(Node):
     viewer_membership: Member | None = resolved(
         resolvers.viewer_membership, Member | None, "The caller's own membership; null when not in."
     )
+    viewer_can_send: SendPermission = resolved(
+        resolvers.viewer_can_send, SendPermission, "Whether the caller may write in it now."
+    )
 
 
 @strawberry.input(description="The input of `createConversation`.")
@@ -58,6 +76,18 @@ class CreateConversationInput:
     member_ids: list[strawberry.ID] = field("The first members besides the caller; at most 100, one for DIRECT.")
     client_conversation_id: str | None = strawberry.field(
         default=None, description="Made by the client: with the same one a retry returns the conversation already made."
+    )
+
+
+@strawberry.input(description="The input of `updateConversation`; what is left out stays.")
+class UpdateConversationInput:
+    conversation_id: strawberry.ID = field("Which to change.")
+    title: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Its title, of 1 to 200 characters; null takes it away. None for DIRECT."
+    )
+    archived: bool | None = strawberry.field(
+        default=None,
+        description="True archives it for all: nobody can write or be added. False ends that; null changes nothing.",
     )
 
 
@@ -78,6 +108,19 @@ class LeaveConversationInput:
     conversation_id: strawberry.ID = field("What to leave.")
 
 
+@strawberry.input(description="The input of `setMemberRole`.")
+class SetMemberRoleInput:
+    conversation_id: strawberry.ID = field("Where.")
+    user_id: strawberry.ID = field("Whose role; it can be the caller.")
+    role: MemberRole = field("The new role; there may be several owners.")
+
+
+@strawberry.input(description="The input of `muteConversation`.")
+class MuteConversationInput:
+    conversation_id: strawberry.ID = field("What to mute, for the caller alone.")
+    until: datetime | None = strawberry.field(default=None, description="Until when, in the future; null unmutes.")
+
+
 @strawberry.type
 class ConversationOutcome(Refusable):
     """What the payloads of conversations have."""
@@ -87,6 +130,11 @@ class ConversationOutcome(Refusable):
 
 @strawberry.type(description="The outcome of `createConversation`.")
 class CreateConversationPayload(ConversationOutcome):
+    pass
+
+
+@strawberry.type(description="The outcome of `updateConversation`.")
+class UpdateConversationPayload(ConversationOutcome):
     pass
 
 
@@ -105,6 +153,16 @@ class LeaveConversationPayload(ConversationOutcome):
     pass
 
 
+@strawberry.type(description="The outcome of `setMemberRole`.")
+class SetMemberRolePayload(ConversationOutcome):
+    pass
+
+
+@strawberry.type(description="The outcome of `muteConversation`.")
+class MuteConversationPayload(ConversationOutcome):
+    pass
+
+
 @strawberry.type
 class ConversationMutations:
     create_conversation = mutation(
@@ -112,6 +170,12 @@ class ConversationMutations:
         CreateConversationInput,
         CreateConversationPayload,
         "Make a conversation. The DIRECT one of two people exists once: asking again returns it.",
+    )
+    update_conversation = mutation(
+        resolvers.update_conversation,
+        UpdateConversationInput,
+        UpdateConversationPayload,
+        "Change a conversation's title, or archive it for all.",
     )
     add_members = mutation(resolvers.add_members, AddMembersInput, AddMembersPayload, "Add people to a conversation.")
     remove_member = mutation(
@@ -122,4 +186,16 @@ class ConversationMutations:
         LeaveConversationInput,
         LeaveConversationPayload,
         "Leave a conversation; the last owner cannot while others remain.",
+    )
+    set_member_role = mutation(
+        resolvers.set_member_role,
+        SetMemberRoleInput,
+        SetMemberRolePayload,
+        "Give a member another role; the last owner cannot step down while others remain.",
+    )
+    mute_conversation = mutation(
+        resolvers.mute_conversation,
+        MuteConversationInput,
+        MuteConversationPayload,
+        "Mute a conversation for the caller, or unmute it.",
     )

@@ -42,7 +42,15 @@ class MemberRemoved(ConversationEvent):
     user_id: strawberry.ID = field("Who is no longer in.")
 
 
-@view(entries.ConversationCreated, "The conversation itself changed; its first entry is its creation.")
+@view(entries.MemberRoleChanged, "A member got another role.")
+class MemberRoleChanged(ConversationEvent):
+    member: Member = resolved(conversations.changed_member, Member, "The membership with its new role.")
+
+
+@view(
+    (entries.ConversationCreated, entries.ConversationChanged),
+    "The conversation itself changed; its first entry is its creation.",
+)
 class ConversationChanged(ConversationEvent):
     conversation: Conversation = resolved(
         conversations.changed_conversation, Conversation, "The conversation as it is now."
@@ -65,7 +73,7 @@ class ResyncRequired:
 
 ConversationUpdate = Annotated[
     Union[  # noqa: UP007  # Strawberry names unions by this spelling
-        MessageSent, MemberAdded, MemberRemoved, ConversationChanged, CaughtUp, ResyncRequired
+        MessageSent, MemberAdded, MemberRemoved, MemberRoleChanged, ConversationChanged, CaughtUp, ResyncRequired
     ],
     strawberry.union("ConversationUpdate", description="What a subscriber of a conversation gets."),
 ]

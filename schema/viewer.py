@@ -19,3 +19,6 @@ class Viewer:
     sessions: list[Session] = resolved(
         sessions.of_viewer, list[Session], "The caller's live sessions, the oldest first."
     )
+    blocked_users: Connection[User] = resolved(
+        users.blocked_by_viewer, Connection[User], "Whom the caller has blocked."
+    )
