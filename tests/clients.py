@@ -29,12 +29,26 @@ REMOVE = """mutation ($input: RemoveMemberInput!) { removeMember(input: $input) 
   conversation { id memberCount lastSequence } userErrors { code message path } } }"""
 LEAVE = """mutation ($input: LeaveConversationInput!) { leaveConversation(input: $input) {
   conversation { id memberCount } userErrors { code message path } } }"""
+SET_ROLE = """mutation ($input: SetMemberRoleInput!) { setMemberRole(input: $input) {
+  conversation { id lastSequence } userErrors { code message path } } }"""
+UPDATE = """mutation ($input: UpdateConversationInput!) { updateConversation(input: $input) {
+  conversation { id title archivedAt lastSequence } userErrors { code message path } } }"""
+MUTE = """mutation ($input: MuteConversationInput!) { muteConversation(input: $input) {
+  conversation { id viewerMembership { mutedUntil } } userErrors { code message path } } }"""
+BLOCK = """mutation ($input: BlockUserInput!) { blockUser(input: $input) {
+  user { id } userErrors { code message path } } }"""
+UNBLOCK = """mutation ($input: UnblockUserInput!) { unblockUser(input: $input) {
+  user { id } userErrors { code message path } } }"""
+PROFILE = """mutation ($input: UpdateProfileInput!) { updateProfile(input: $input) {
+  user { id displayName avatarUrl } userErrors { code message path } } }"""
 UPDATES = """subscription ($id: ID!, $after: String) { conversationUpdates(conversationId: $id, after: $after) {
   __typename
   ... on ConversationEvent { sequence cursor actor { id } }
   ... on MessageSent { message { id body clientMessageId sender { id } } }
   ... on MemberAdded { member { user { id } role } }
   ... on MemberRemoved { userId }
+  ... on MemberRoleChanged { member { user { id } role joinedAt } }
+  ... on ConversationChanged { conversation { title archivedAt } }
   ... on CaughtUp { sequence cursor }
   ... on ResyncRequired { reason cursor } } }"""
 
