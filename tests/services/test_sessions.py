@@ -7,6 +7,7 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from services import ids, passwords
+from services.accounts import Accounts
 from services.config import Settings
 from services.errors import (
     Conflict,
@@ -540,6 +541,25 @@ async def test_a_login_with_the_old_password_that_races_the_change_leaves_no_ses
 
 
 # Resetting the password
+
+
+async def test_a_login_that_races_the_suspension_leaves_no_session(
+    sessions: Sessions, mongo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await register(sessions)
+    verify = Passwords.verify
+
+    async def verify_and_suspend(pool: Passwords, password_hash: str | None, password: str) -> bool:
+        monkeypatch.undo()
+        matches = await verify(pool, password_hash, password)
+        await Accounts(mongo_database).suspend(made.user.handle, NOW)
+        return matches
+
+    monkeypatch.setattr(Passwords, "verify", verify_and_suspend)
+    with pytest.raises(Forbidden):
+        await login(sessions)
+
+    assert await sessions.of_user(made.user.id, NOW) == []
 
 
 async def test_a_reset_ends_all_sessions_and_signs_in(sessions: Sessions, mongo_database: Database) -> None:

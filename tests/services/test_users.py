@@ -6,6 +6,7 @@ import pytest
 from services import ids
 from services.errors import Conflict, InvalidInput
 from services.mongo import Database
+from services.paging import Window, window
 from services.users import Role, User, Users
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -143,3 +144,25 @@ def test_a_user_in_a_log_shows_no_hash() -> None:
     )
 
     assert "argon2" not in f"{user!r} {user}"
+
+
+async def shown(users: Users, text: str, part: Window) -> list[str]:
+    return [user.handle for _, user in (await users.search(text, part)).items]
+
+
+async def test_a_search_passes_over_the_suspended_and_claims_without_a_user(
+    users: Users, mongo_database: Database
+) -> None:
+    for number in range(5):
+        made = await create(users, f"ann{number}")
+        if number not in {0, 4}:
+            await users.set_suspended(made.id, NOW)
+    await claim(mongo_database, "ann5", at=NOW)
+
+    first = await users.search("an", window(1, None, None, None))
+    (cursor, _), *_ = first.items
+
+    assert await shown(users, "ann", window(None, None, None, None)) == ["ann0", "ann4"]
+    assert await shown(users, "ann", window(1, cursor, None, None)) == ["ann4"]
+    assert await shown(users, "ann", window(None, None, 2, None)) == ["ann4"]
+    assert (await users.search("ann2", window(None, None, None, None))).items == []
