@@ -25,7 +25,7 @@ _READ_SIZE = 100
 _SHORTEST_SEARCH = 2
 _URL_LENGTH = 2_048
 _STANDING_SECONDS = 1.0  # how long it is remembered whether an account is suspended
-_STANDINGS = 10_000  # accounts of which that is remembered; the one that was asked for first is forgotten first
+_STANDINGS = 10_000  # accounts of which that is remembered; the one that was read longest ago is forgotten first
 
 
 class Role(StrEnum):
@@ -123,6 +123,8 @@ class Users:
 
     async def search(self, text: str, window: Window) -> Page[User]:
         """Return those whose handle begins with a text, by handle; suspended people are left out.
+
+        So a page may be shorter than asked for while more follow, and those that follow may be left out as well.
 
         Raises:
             BadUserInput: the text is too short, or a cursor is none.
