@@ -191,7 +191,7 @@ class ConversationMutations:
         resolvers.set_member_role,
         SetMemberRoleInput,
         SetMemberRolePayload,
-        "Give a member another role; the last owner cannot step down while others remain.",
+        "Give a member another role; the last owner cannot step down.",
     )
     mute_conversation = mutation(
         resolvers.mute_conversation,

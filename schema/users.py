@@ -80,8 +80,7 @@ class UserMutations:
         resolvers.block_user,
         BlockUserInput,
         BlockUserPayload,
-        "Block somebody: they can no longer write in the DIRECT conversation with the caller, nor bring the caller into "
-        "another.",
+        "Block somebody: they can no longer write in the DIRECT conversation, nor bring the caller into another.",
     )
     unblock_user = mutation(
         resolvers.unblock_user, UnblockUserInput, UnblockUserPayload, "Take a block back; without one nothing changes."

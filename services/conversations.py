@@ -201,7 +201,7 @@ class Conversations:
         return _snapshot(log)
 
     async def set_role(self, actor_id: str, conversation_id: str, user_id: str, role: MemberRole) -> Snapshot:
-        """Give a member another role; the last owner cannot step down while others remain."""
+        """Give a member another role; the last owner cannot step down."""
         log = await self._for_member(actor_id, conversation_id)
         await self._append(log, actor_id, role_change(actor_id, user_id, role), concerns=(actor_id, user_id))
         return _snapshot(log)

@@ -124,7 +124,7 @@ def departure(actor_id: str) -> Decide:
         conversation, member = active_member(state, actor_id)
         if conversation.kind is ConversationKind.DIRECT:
             raise Forbidden("A direct conversation cannot be left.", _CONVERSATION)
-        if member.role is MemberRole.OWNER and _is_needed(conversation):
+        if member.role is MemberRole.OWNER and conversation.owner_count == 1 and conversation.member_count > 1:
             raise Forbidden("The last owner cannot leave while others remain.", _CONVERSATION)
         return Draft(MemberRemoved, actor_id, {"user_id": actor_id, "role": member.role})
 
@@ -141,8 +141,9 @@ def role_change(actor_id: str, user_id: str, role: MemberRole) -> Decide:
         member = _member(state, user_id)
         if member.role is role:
             raise Unneeded
-        if member.role is MemberRole.OWNER and _is_needed(conversation):
-            raise Forbidden("The last owner cannot step down while others remain.", ("input", "role"))
+        # Also where nobody else is in: as a moderator they could add others, who would then be without an owner.
+        if member.role is MemberRole.OWNER and conversation.owner_count == 1:
+            raise Forbidden("The last owner cannot step down.", ("input", "role"))
         fields = {
             "user_id": user_id,
             "role": role,
@@ -188,8 +189,3 @@ def _member(state: State, user_id: str) -> Member:
     if member is None:
         raise NotFound("There is no such member.", _USER)
     return member
-
-
-def _is_needed(conversation: Conversation) -> bool:
-    """Whether an owner is the last one, and others remain."""
-    return conversation.owner_count == 1 and conversation.member_count > 1
