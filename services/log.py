@@ -337,12 +337,14 @@ class Log:
 
     async def _see_slot(self, sequence: int) -> None:
         """Read on until a slot that is taken is seen; a majority read may be behind for a moment."""
-        async with asyncio.timeout(ATTEMPT_SECONDS):
-            await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
-            await self.catch_up()
-            while self.sequence < sequence:
-                await asyncio.sleep(JITTER_SECONDS)
+        await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
+        async for attempt in stamina.retry_context(
+            on=PyMongoError, attempts=None, timeout=ATTEMPT_SECONDS, wait_initial=JITTER_SECONDS, wait_max=1.0
+        ):
+            with attempt:
                 await self.catch_up()
+                if self.sequence < sequence:
+                    raise ReadBehindError(f"{self.conversation_id}: {sequence} is taken, {self.sequence} seen")
 
     async def _insert(self, entries: list[Entry]) -> int:
         """Insert a run of entries; return how many of its first ones this call saw committed.
