@@ -1,8 +1,8 @@
 """Measures the floor: `parley bench floor [--sockets 1000] [--events 50] [--size 366]`.
 
-The least that a delivery can cost here: one write of a ready frame to a socket whose reader is on the other core. What a
-server takes above it is its own. The frames are spaced as those of a server are that does something between events, so
-the reader sleeps in between; a burst to a reader that is awake costs a little less.
+The least that a delivery can cost here: one write of a ready frame to a socket whose reader is on the other core. What
+a server takes above it is its own. The frames are spaced as those of a server are that does something between events,
+so the reader sleeps in between; a burst to a reader that is awake costs a little less.
 """
 
 import os

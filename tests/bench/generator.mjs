@@ -2,7 +2,7 @@
 //
 // One process, one thread, no packages: sockets are raw TCP and frames are parsed by hand, so that a delivery costs less
 // here than in any server under test. It does what lines of JSON on its standard input ask for, and answers each with one
-// on its standard output; tests/bench/generator.py is the other end. Its first argument says how to speak to the server.
+// on its standard output; tests/bench/generator.py is the other end. Its argument says how to speak to the server.
 //
 // Every body that it sends begins with a number, so it knows of each subscriber which messages came, how often, in which
 // order, and how long after they were sent. It takes nobody's word: lost, doubled and disordered are counted here.
@@ -14,7 +14,6 @@ import readline from "node:readline";
 const BODY_LENGTH = 100;
 const NUMBER_DIGITS = 8;
 const OPENING = 100; // sockets that are being opened at a time: less than any server's listen queue
-const STALLED_MS = 10_000; // nothing has come for so long: nothing will
 const SETTLED_MS = 500; // after a warm-up, nothing is under way any more
 const WARM_UPS = 100; // events after which whoever has had none never will
 const PORTS = 20_000; // subscribers of one source address, which has about 28 000 ports
@@ -330,7 +329,7 @@ function send() {
 // ---------------------------------------------------------------- what it is asked for
 
 // Wait until the condition holds, or until nothing has come for a while.
-async function until(condition, stalledMs = STALLED_MS) {
+async function until(condition, stalledMs = server.stalled_ms) {
   receivedAt = now();
   for (let shownAt = now(); !condition() && now() - receivedAt < stalledMs; await sleep(5)) {
     if (now() - shownAt > 2_000) {

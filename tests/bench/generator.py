@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_suffix(".mjs")
+STALLED_SECONDS = 10.0  # where nothing has come for so long, nothing will
 NODE = str(ROOT / "tools" / "node.sh")
 
 type Json = dict[str, Any]
@@ -60,15 +61,16 @@ class Generator:
 
 
 @contextmanager
-def running(server: Json, say: Callable[[str], None]) -> Iterator[Generator]:
+def running(server: Json, say: Callable[[str], None], stalled_seconds: float = STALLED_SECONDS) -> Iterator[Generator]:
     """Run a generator against a server for the duration of the block.
 
     Args:
         server: How to speak to it: url, protocol, and for GraphQL the operations (`tests/bench/servers.py`).
         say: Gets lines of progress.
+        stalled_seconds: How long it waits, while nothing comes, for what is missing.
     """
     process = subprocess.Popen(
-        [NODE, "node", str(PROGRAM), json.dumps(server)],
+        [NODE, "node", str(PROGRAM), json.dumps({**server, "stalled_ms": stalled_seconds * 1e3})],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
