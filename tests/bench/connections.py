@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from tests.bench import generator, machine, results, servers
 
 FIRST = 20  # sockets before the memory is looked at: what the first ones load is not theirs
+WARM_UP = 5  # events
 STEPS = 10  # lines of progress while they connect
 SETTLE_SECONDS = 2.0
 
@@ -62,7 +63,7 @@ def measure(name: str, idle: int, hold: float, prefix: str) -> Run:
 
     with servers.running(name) as server, generator.running(server.speech, say) as clients:
         clients.connect(FIRST)
-        clients.warm(FIRST)
+        clients.warm(WARM_UP)
         memory, started = machine.memory_kib(server.pid), time.perf_counter()
         for step in range(STEPS):
             opened = clients.connect(idle * (step + 1) // STEPS - idle * step // STEPS)["ready"]

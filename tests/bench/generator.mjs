@@ -341,10 +341,11 @@ async function until(condition, stalledMs = server.stalled_ms) {
 }
 
 const commands = {
-  // Open so many more subscribers, and wait for them.
+  // Open so many more subscribers, and wait for them; whoever cannot come in ends it.
   async connect({ count }) {
     const started = now();
-    for (const wanted = subscribers.length + count; subscribers.length < wanted; ) {
+    const wanted = subscribers.length + count;
+    while (subscribers.length < wanted && counts.ready === subscribers.length) {
       for (let opening = Math.min(OPENING, wanted - subscribers.length); opening > 0; opening--) {
         subscribers.push(new Subscriber(subscribers.length));
         subscribers.at(-1).open();

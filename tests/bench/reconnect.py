@@ -51,19 +51,16 @@ def measure(sockets: int, events: int, prefix: str) -> Run:
     def say(line: str) -> None:
         print(f"{prefix}: {line}", flush=True)
 
-    with (
-        servers.running("parley") as server,
-        generator.running(
-            {**server.speech, "subscription": servers.UPDATES_WITH_CURSORS, "cursors": True}, say
-        ) as all_,
-    ):
-        seconds = all_.connect(sockets)["seconds"]
-        all_.warm(WARM_UP)
-        say(f"{sockets} subscribed in {seconds:.1f} s; process {server.pid} is measured")
-        mongo = server.helpers["mongo"]
-        cpu, mongo_cpu = machine.cpu_seconds(server.pid), machine.cpu_seconds(mongo)
-        counted = all_.reconnect(events)
-        cpu, mongo_cpu = machine.cpu_seconds(server.pid) - cpu, machine.cpu_seconds(mongo) - mongo_cpu
+    with servers.running("parley") as server:
+        assert server.mongo_pid is not None
+        speech = {**server.speech, "subscription": servers.UPDATES_WITH_CURSORS, "cursors": True}
+        with generator.running(speech, say) as clients:
+            seconds = clients.connect(sockets)["seconds"]
+            clients.warm(WARM_UP)
+            say(f"{sockets} subscribed in {seconds:.1f} s; process {server.pid} is measured")
+            cpu, mongo_cpu = machine.cpu_seconds(server.pid), machine.cpu_seconds(server.mongo_pid)
+            counted = clients.reconnect(events)
+            cpu, mongo_cpu = machine.cpu_seconds(server.pid) - cpu, machine.cpu_seconds(server.mongo_pid) - mongo_cpu
     run = Run(
         sockets=sockets,
         events=events,

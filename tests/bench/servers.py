@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
@@ -49,13 +49,14 @@ class Server:
 
     pid: int
     speech: dict[str, Any]
-    helpers: dict[str, int] = field(default_factory=dict)  # pids of what works for it, by name
+    mongo_pid: int | None = None  # None for peers, which store nothing
 
 
 @contextmanager
 def running(name: str) -> Iterator[Server]:
     """Run `parley` or a peer for the duration of the block."""
-    with machine.shared() as core, _parley() if name == "parley" else _peer(name) as server:
+    starting = _parley() if name == "parley" else _peer(name)
+    with machine.shared() as core, starting as server:
         if core is not None:
             machine.move(server.pid, core)
         yield server
@@ -80,7 +81,7 @@ def _parley() -> Iterator[Server]:
             "input": {"conversationId": room},
             "announces": True,  # says `CaughtUp` to a new subscriber
         }
-        yield Server(run["api"][0]["pid"], speech, {part: run[part]["pid"] for part in ("mongo", "redis")})
+        yield Server(run["api"][0]["pid"], speech, run["mongo"]["pid"])
 
 
 async def _room(url: str) -> tuple[str, str]:
@@ -92,7 +93,8 @@ async def _room(url: str) -> tuple[str, str]:
 
 @contextmanager
 def _peer(name: str) -> Iterator[Server]:
-    port, redis_port = free_port(2), free_port()
+    port = free_port(2)
+    redis_port = port + 1
     redis = f"redis://{HOST}:{redis_port}/0"
     commands: dict[str, Sequence[str]] = {
         "plain": (
@@ -104,20 +106,15 @@ def _peer(name: str) -> Iterator[Server]:
     }
     if name != "plain":
         _install()
-    with ExitStack() as stack:
-        options = {"bind": HOST, "port": str(redis_port), "save": "", "loglevel": "warning"}
-        valkey = (str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value)))
-        helper = stack.enter_context(_process(valkey, redis_port))
-        process = stack.enter_context(_process(commands[name], port, {"REDIS_URL": redis}))
-        graphql = {
-            "subscription": PEER_UPDATES,
-            "variables": {"id": ROOM},
-            "mutation": PEER_SEND,
-            "input": {"conversationId": ROOM},
-        }
-        speech = {"protocol": "socketio"} if name == "socketio" else {"protocol": "graphql", **graphql}
-        speech["url"] = f"http://{HOST}:{port}/graphql"
-        yield Server(process.pid, speech, {"redis": helper.pid})
+    if name == "socketio":
+        speech: dict[str, Any] = {"protocol": "socketio"}
+    else:
+        room = {"variables": {"id": ROOM}, "input": {"conversationId": ROOM}}
+        speech = {"protocol": "graphql", "subscription": PEER_UPDATES, "mutation": PEER_SEND, **room}
+    options = {"bind": HOST, "port": str(redis_port), "save": ""}
+    valkey = (str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value)))
+    with _process(valkey, redis_port), _process(commands[name], port, {"REDIS_URL": redis}) as process:
+        yield Server(process.pid, {"url": f"http://{HOST}:{port}/graphql", **speech})
 
 
 def _install() -> None:
