@@ -30,10 +30,10 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const subscribers = [];
 const cursors = new Map(); // by sequence: where a subscriber that has had it goes on
 const sentAt = []; // by number
-const counts = { ready: 0, warm: 0, pings: 0, strange: 0, closed: 0, retries: 0, received: 0, bytes: 0 };
+const counts = { ready: 0, warm: 0, pings: 0, strange: 0, retries: 0, received: 0 };
 let receivedAt = 0; // when anything came
 let measured = null; // the events being measured
-let reopening = false; // whether whoever is refused comes back
+let reopening = false; // whether whoever is cut off comes back
 
 class Measured {
   constructor(first, events) {
@@ -49,7 +49,7 @@ class Measured {
     return this.delivered === this.seen.length;
   }
 
-  // Whether the subscriber has not had it before.
+  // Count a message, and say whether the subscriber has not had it before.
   count(subscriber, number, length) {
     const cell = subscriber.index * this.events + number - this.first;
     if (this.seen[cell]) {
@@ -86,9 +86,21 @@ function quantiles(milliseconds) {
 const chunk = Buffer.allocUnsafe(65_536); // one for all: what is left of it is copied before the next read
 const marker = Buffer.from("@@");
 const sequenceName = Buffer.from('"sequence":');
-// Where both were in the last message. All have ids of one length, so they are there in nearly all messages.
-let sequenceOffset = 0;
-let numberGap = 0;
+// Where both were in the last message. As all have ids of one length, they are there in the next one too, but for when
+// the sequence gets a digit more.
+let sequenceAt = 0;
+let numberAt = 0;
+
+function isAt(buffer, at, name) {
+  for (let index = 0; index < name.length; index++) if (buffer[at + index] !== name[index]) return false;
+  return true;
+}
+
+function digits(buffer, at) {
+  let number = 0;
+  for (let byte = buffer[at]; byte >= 48 && byte <= 57; byte = buffer[++at]) number = number * 10 + byte - 48;
+  return number;
+}
 
 function frame(opcode, text) {
   const payload = Buffer.from(text);
@@ -132,11 +144,9 @@ class Subscriber {
   }
 
   closed() {
-    counts.closed++;
     if (this.ready) counts.ready--;
-    const wasReady = this.ready;
     this.ready = false;
-    if (reopening && !wasReady) {
+    if (reopening) {
       counts.retries++;
       setTimeout(() => this.open(), RETRY_MS[0] + Math.random() * (RETRY_MS[1] - RETRY_MS[0]));
     }
@@ -146,8 +156,7 @@ class Subscriber {
     this.socket.write(frame(1, text));
   }
 
-  isReady() {
-    if (this.ready) return;
+  subscribed() {
     this.ready = true;
     this.readyAt = receivedAt;
     counts.ready++;
@@ -155,7 +164,6 @@ class Subscriber {
 
   read(length, data) {
     receivedAt = now();
-    counts.bytes += length;
     let buffer = data;
     let end = length;
     let at = 0;
@@ -168,7 +176,11 @@ class Subscriber {
       const response = buffer.latin1Slice(0, end);
       const ends = response.indexOf("\r\n\r\n");
       if (ends >= 0) {
-        if (!response.startsWith("HTTP/1.1 101")) return strange(response), this.socket.destroy();
+        if (!response.startsWith("HTTP/1.1 101")) {
+          strange(response);
+          this.socket.destroy();
+          return;
+        }
         this.upgraded = true;
         at = ends + 4;
         protocol.opened(this);
@@ -199,23 +211,17 @@ class Subscriber {
   }
 
   message(buffer, from, to, length) {
-    // The guess: sequence and number are as far from the beginning as in the message before.
-    let at = from + sequenceOffset;
-    let sequence = 0;
-    if (buffer[at - 1] === 58 && buffer[at - 2] === 34) while (isDigit(buffer[at])) sequence = sequence * 10 + buffer[at++] - 48;
-    let numberAt = at + numberGap;
-    if (sequence === 0 || numberAt >= to || buffer[numberAt - 1] !== 64 || buffer[numberAt - 2] !== 64) {
+    if (!isAt(buffer, from + sequenceAt, sequenceName) || !isAt(buffer, from + numberAt, marker)) {
       const payload = buffer.subarray(from, to);
-      const marked = payload.indexOf(marker);
-      const named = payload.indexOf(sequenceName);
-      if (marked < 0 || named < 0) return protocol.control(this, buffer.utf8Slice(from, to));
-      numberAt = from + marked + 2;
-      sequenceOffset = named + sequenceName.length;
-      for (at = from + sequenceOffset, sequence = 0; isDigit(buffer[at]); at++) sequence = sequence * 10 + buffer[at] - 48;
-      numberGap = numberAt - at;
+      sequenceAt = payload.indexOf(sequenceName);
+      numberAt = payload.indexOf(marker);
+      if (sequenceAt < 0 || numberAt < 0) {
+        protocol.control(this, buffer.utf8Slice(from, to));
+        return;
+      }
     }
-    let number = 0;
-    for (let digit = 0; digit < NUMBER_DIGITS; digit++) number = number * 10 + buffer[numberAt + digit] - 48;
+    const sequence = digits(buffer, from + sequenceAt + sequenceName.length);
+    const number = digits(buffer, from + numberAt + marker.length);
     if (server.cursors && !cursors.has(sequence)) {
       cursors.set(sequence, JSON.parse(buffer.utf8Slice(from, to)).payload.data.conversationUpdates.cursor);
     }
@@ -235,8 +241,6 @@ class Subscriber {
     this.sequence = sequence;
   }
 }
-
-const isDigit = (byte) => byte >= 48 && byte <= 57;
 
 function strange(text) {
   if (counts.strange++ < REPORTED) console.error(`generator: ${text.slice(0, 500)}`);
@@ -260,14 +264,14 @@ const graphql = {
       const after = cursors.get(subscriber.sequence);
       const payload = { query: server.subscription, variables: { ...server.variables, after } };
       subscriber.tell(JSON.stringify({ id: subscriber.id, type: "subscribe", payload }));
-      if (!server.announces) subscriber.isReady();
+      if (!server.announces) subscriber.subscribed();
     } else if (message.type === "ping") {
       counts.pings++;
       subscriber.tell('{"type":"pong"}');
-    } else if (update?.__typename === "CaughtUp") {
+    } else if (update?.__typename === "CaughtUp" && !subscriber.ready) {
       cursors.set(update.sequence, update.cursor);
       subscriber.sequence = update.sequence;
-      subscriber.isReady();
+      subscriber.subscribed();
     } else strange(text);
   },
 
@@ -290,7 +294,7 @@ const socketio = {
       subscriber.tell("3");
     } else if (text.startsWith("40")) {
       subscriber.tell('42["join"]');
-      subscriber.isReady();
+      subscriber.subscribed();
     } else if (text.startsWith("0")) subscriber.tell("40");
     else strange(text);
   },
