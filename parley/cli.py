@@ -1,5 +1,7 @@
 """The command `parley`. What a command needs is imported when it runs: `parley --version` waits for nothing."""
 
+import signal
+import sys
 from contextlib import suppress
 from enum import StrEnum
 from importlib import import_module
@@ -196,6 +198,8 @@ def report() -> None:
 
 
 def _bench(name: str) -> ModuleType:
+    # Ended from outside, a measurement stops what it has started, as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return import_module(f"tests.bench.{name}")
     except ModuleNotFoundError:

@@ -36,6 +36,7 @@ def main(idle: Sequence[int], hold: float, against: Sequence[str], runs: int) ->
     """Measure and print the figures; return whether all sockets of Parley stayed and got the event."""
     found = [run for count in idle for run in compare(("parley", *against), count, hold, runs)]
     print(table(found))
+    print(ratios(found))
     results.keep("connections", {"runs": runs, "medians": [asdict(run) for run in found]})
     return all(run.stayed == run.idle and not run.lost for run in found if run.server == "parley")
 
@@ -51,7 +52,7 @@ def compare(names: Sequence[str], idle: int, hold: float, runs: int) -> list[Run
     found: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(1, runs + 1):
         for name in names:
-            found[name].append(measure(name, idle, hold, prefix=f"connections {number}/{runs}, {name}"))
+            found[name].append(measure(name, idle, hold, prefix=f"connections {number}/{runs}, {name} x {idle:,}"))
     return [results.medians(found[name]) for name in names]
 
 
@@ -111,3 +112,13 @@ def table(found: Sequence[Run]) -> str:
         for run in found
     )
     return results.table(head, rows)
+
+
+def ratios(found: Sequence[Run]) -> str:
+    """Return how Parley's memory compares with each peer's."""
+    ours = {run.idle: run for run in found if run.server == "parley"}
+    return "\n".join(
+        f"{run.idle:,}: {ours[run.idle].memory_kib / run.memory_kib:.2f} x {run.server}'s memory"
+        for run in found
+        if run.server != "parley"
+    )

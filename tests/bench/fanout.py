@@ -49,7 +49,7 @@ def compare(names: Sequence[str], subscribers: int, events: int, rate: float, ru
     found: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(1, runs + 1):
         for name in names:
-            run = measure(name, subscribers, events, rate, prefix=f"fanout {number}/{runs}, {name}")
+            run = measure(name, subscribers, events, rate, prefix=f"fanout {number}/{runs}, {name} x {subscribers:,}")
             found[name].append(run)
     return [results.medians(found[name]) for name in names]
 
@@ -64,7 +64,7 @@ def measure(name: str, subscribers: int, events: int, rate: float, prefix: str) 
         memory = machine.memory_kib(server.pid)
         seconds = clients.connect(subscribers)["seconds"]
         clients.warm(WARM_UP)
-        say(f"{subscribers} subscribed in {seconds:.1f} s; process {server.pid} is measured")
+        say(f"subscribed in {seconds:.1f} s; process {server.pid} is measured")
         cpu = machine.cpu_seconds(server.pid)
         counted = clients.publish(events, rate)
         cpu = machine.cpu_seconds(server.pid) - cpu

@@ -29,7 +29,7 @@ class Run:
     disordered: int
     strange: int
     cpu_seconds: float  # of the API process, with the connections' end and the sending
-    mongo_cpu_seconds: float  # small whatever the number of sockets, as they share the reads
+    mongo_cpu_seconds: float  # grows with the sockets, unless those of one room share its reads
 
 
 def main(sockets: int, events: int, runs: int) -> bool:

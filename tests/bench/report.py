@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, reconnect, targets
+from tests.bench import connections, fanout, reconnect, results, targets
 from tests.bench.generator import ROOT
 
 DOCS = ROOT / "docs"
@@ -16,9 +16,13 @@ LABEL, VALUE = 130, 90
 
 def main() -> None:
     """Write them."""
-    figures = targets.Figures.newest()
+    newest = results.newest("targets")
+    figures = targets.Figures.read(newest["figures"])
     page = PAGE.read_text()
     for name, content in {
+        "machine": "Measured on {cores} cores, CPython {python}, Linux {kernel}, load {load}.".format(
+            **newest["machine"]
+        ),
         "targets": targets.table(figures),
         "fan-out": fanout.table([*figures.burst, *figures.many]),
         "paced": fanout.table(figures.paced),

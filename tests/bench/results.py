@@ -30,8 +30,9 @@ def medians[Run: DataclassInstance](runs: Sequence[Run]) -> Run:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table in Markdown; all but the first column are figures."""
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rule = f"|---|{'---:|' * (len(head) - 1)}"
+    first, *others = (f"| {' | '.join(line)} |" for line in (head, *rows))
+    return "\n".join((first, rule, *others))
 
 
 def keep(bench: str, content: Json) -> None:

@@ -32,9 +32,8 @@ class Figures:
     write_us: float
 
     @classmethod
-    def newest(cls) -> Self:
-        """Return those of the last measurement."""
-        found: dict[str, Any] = results.newest("targets")["figures"]
+    def read(cls, found: dict[str, Any]) -> Self:
+        """Return what a line of JSON says."""
         kinds = {"idle": connections.Run, "most_idle": connections.Run, "back": reconnect.Run}
         lists = {
             name: [kinds.get(name, fanout.Run)(**run) for run in found[name]] for name in found if name != "write_us"

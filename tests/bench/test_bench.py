@@ -25,6 +25,13 @@ def test_fanout_counts_every_delivery(directory: Path) -> None:
     assert run["p50_ms"] <= run["p99_ms"] <= run["max_ms"]
 
 
+def test_a_peer_is_measured_the_same_way() -> None:
+    (ours, theirs) = fanout.compare(["parley", "plain"], subscribers=10, events=5, rate=20, runs=1)
+
+    assert (theirs.server, theirs.lost, theirs.strange) == ("plain", 0, 0)
+    assert abs(theirs.frame_bytes - ours.frame_bytes) < 20
+
+
 def test_connections_stay_and_are_alive(directory: Path) -> None:
     assert connections.main(idle=[20], hold=1, against=[], runs=1)
 
