@@ -28,7 +28,8 @@ class Run:
     hold_seconds: float
     pings: int  # answered while they were held; those of the WebSocket protocol are not counted
     cpu_percent: float  # of a core, while nothing but pings is sent
-    lost: int  # of the event at the end
+    event_ms: float  # until the event at the end had come to all
+    lost: int  # of it
     strange: int
 
 
@@ -36,7 +37,8 @@ def main(idle: Sequence[int], hold: float, against: Sequence[str], runs: int) ->
     """Measure and print the figures; return whether all sockets of Parley stayed and got the event."""
     found = [run for count in idle for run in compare(("parley", *against), count, hold, runs)]
     print(table(found))
-    print(ratios(found))
+    if compared := ratios(found):
+        print(compared)
     results.keep("connections", {"runs": runs, "medians": [asdict(run) for run in found]})
     return all(run.stayed == run.idle and not run.lost for run in found if run.server == "parley")
 
@@ -45,10 +47,10 @@ def compare(names: Sequence[str], idle: int, hold: float, runs: int) -> list[Run
     """Return the medians for each server; they take turns.
 
     Raises:
-        ValueError: The machine does not let a process have so many open files.
+        SystemExit: The machine does not let a process have so many open files.
     """
     if idle > machine.most_sockets():
-        raise ValueError(f"A process may hold {machine.most_sockets()} sockets here: raise `ulimit -Hn`.")
+        raise SystemExit(f"parley: a process may hold {machine.most_sockets()} sockets here: raise `ulimit -Hn`.")
     found: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(1, runs + 1):
         for name in names:
@@ -68,7 +70,7 @@ def measure(name: str, idle: int, hold: float, prefix: str) -> Run:
         memory, started = machine.memory_kib(server.pid), time.perf_counter()
         for step in range(STEPS):
             opened = clients.connect(idle * (step + 1) // STEPS - idle * step // STEPS)["ready"]
-            say(f"{opened} connected")
+            say(f"{opened - FIRST:,} connected")
         connect_seconds = time.perf_counter() - started
         time.sleep(SETTLE_SECONDS)
         memory = machine.memory_kib(server.pid) - memory
@@ -88,6 +90,7 @@ def measure(name: str, idle: int, hold: float, prefix: str) -> Run:
         hold_seconds=hold,
         pings=after["pings"] - before["pings"],
         cpu_percent=round(cpu / hold * 100, 1),
+        event_ms=round(last["max_ms"]),
         lost=last["lost"],
         strange=last["strange"],
     )
@@ -97,7 +100,7 @@ def measure(name: str, idle: int, hold: float, prefix: str) -> Run:
 
 def table(found: Sequence[Run]) -> str:
     """Return the figures as a table."""
-    head = ("server", "idle", "stayed", "KiB each", "seconds to connect", "held s", "pings answered", "CPU % of a core")
+    head = ("server", "idle", "stayed", "KiB each", "connecting s", "held s", "pings answered", "CPU % of a core")
     rows = (
         (
             run.server,
@@ -108,10 +111,11 @@ def table(found: Sequence[Run]) -> str:
             f"{run.hold_seconds:g}",
             f"{run.pings:,}",
             f"{run.cpu_percent:.1f}",
+            f"{run.event_ms:,.0f}",
         )
         for run in found
     )
-    return results.table(head, rows)
+    return results.table((*head, "event to all ms"), rows)
 
 
 def ratios(found: Sequence[Run]) -> str:

@@ -39,7 +39,8 @@ def main(subscribers: Sequence[int], events: int, rate: float, against: Sequence
     """Measure and print the figures; return whether Parley delivered all of it, once and in order."""
     found = [run for count in subscribers for run in compare(("parley", *against), count, events, rate, runs)]
     print(table(found))
-    print(ratios(found))
+    if compared := ratios(found):
+        print(compared)
     results.keep("fanout", {"runs": runs, "medians": [asdict(run) for run in found]})
     return all(faultless(run) for run in found if run.server == "parley")
 
@@ -121,7 +122,8 @@ def ratios(found: Sequence[Run]) -> str:
     lines = []
     ours = [run for run in found if run.server == "parley"]
     for own in ours:
-        for peer in (run for run in found if run.server != "parley" and run.subscribers == own.subscribers):
+        peers = (run for run in found if run.server != "parley" and run.subscribers == own.subscribers)
+        for peer in (run for run in peers if run.per_cpu_second):  # else it has delivered nothing
             times, share = own.per_cpu_second / peer.per_cpu_second, own.p99_ms / peer.p99_ms
             lines.append(f"{own.subscribers:,}: {times:.2f} x {peer.server}'s deliveries, {share:.2f} x its p99")
     for own in ours[1:]:

@@ -211,7 +211,11 @@ class Subscriber {
   }
 
   message(buffer, from, to, length) {
-    if (!isAt(buffer, from + sequenceAt, sequenceName) || !isAt(buffer, from + numberAt, marker)) {
+    const sure =
+      from + Math.max(sequenceAt, numberAt) < to && // what is behind a shorter message is an older one
+      isAt(buffer, from + sequenceAt, sequenceName) &&
+      isAt(buffer, from + numberAt, marker);
+    if (!sure) {
       const payload = buffer.subarray(from, to);
       sequenceAt = payload.indexOf(sequenceName);
       numberAt = payload.indexOf(marker);

@@ -36,6 +36,7 @@ IDLE = connections.Run(
     hold_seconds=10.0,
     pings=0,
     cpu_percent=1.0,
+    event_ms=100,
     lost=0,
     strange=0,
 )
