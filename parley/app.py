@@ -8,25 +8,24 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route
 
 from parley.execution import Engine
 from parley.fanout import Fanout
 from parley.http import GraphQLOverHTTP, PlainRoutes
 from parley.pages import graphiql_page, pages
-from parley.transport import Transport
+from parley.transport import PATH, Sockets
 from schema.api import graphql_schema
 from services.config import Settings
 from services.services import open_services
 
 
 class State(TypedDict):
-    """What the routes need; made when the app starts."""
+    """What the routes and the sockets need; made when the app starts."""
 
     http: GraphQLOverHTTP
     plain: PlainRoutes
-    transport: Transport
+    sockets: Sockets
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -37,19 +36,20 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_services(settings) as services:
             engine = Engine(graphql_schema())
             fanout = Fanout(engine, services)
+            sockets = Sockets(engine, fanout, services)
             try:
                 yield {
                     "http": GraphQLOverHTTP(engine, services),
                     "plain": PlainRoutes(services),
-                    "transport": Transport(engine, fanout, services),
+                    "sockets": sockets,
                 }
             finally:
+                await sockets.close()
                 await fanout.close()
 
     app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None)
     app.router.routes += [
-        WebSocketRoute("/graphql", _Socket()),
-        Route("/graphql", _graphql, methods=["GET", "POST"]),
+        Route(PATH, _graphql, methods=["GET", "POST"]),
         Route("/health", _plain(PlainRoutes.health)),
         Route("/health/live", _plain(PlainRoutes.live)),
         Route("/health/ready", _plain(PlainRoutes.ready)),
@@ -65,11 +65,6 @@ def create_app(settings: Settings) -> FastAPI:
             max_age=600,
         )
     return app
-
-
-class _Socket:
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["state"]["transport"](scope, receive, send)
 
 
 async def _graphql(request: Request) -> Response:

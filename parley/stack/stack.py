@@ -156,6 +156,9 @@ def _api(directory: Path, port: int, urls: Urls) -> Child:
             "PARLEY_DATA": str(directory),
             "PARLEY_MONGO_URL": urls.mongo,
             "PARLEY_REDIS_URL": urls.redis,
+            # No load balancer has to hear of it, and clients have nowhere else to rush to.
+            "PARLEY_DRAIN_SECONDS": "0",
+            "PARLEY_CLOSING_SECONDS": "0",
             "PYTHONUNBUFFERED": "1",  # what is logged before a kill is in the log
         },
         ready=_answers(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parley.frames import MESSAGE_BYTES
 from parley.protocol import (
-    MESSAGE_BYTES,
     REASON_BYTES,
     Close,
     CloseCode,

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
+from parley.frames import MESSAGE_BYTES
 from parley.protocol import (
-    MESSAGE_BYTES,
     NEXT_TAIL,
     OPERATIONS,
     REASON_BYTES,
