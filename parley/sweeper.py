@@ -1,4 +1,4 @@
-"""One timer for all that is due some time: things that wait cost a list entry each, and no timer handle."""
+"""One timer for all that is due some time: what waits costs an entry in a set, and no timer handle."""
 
 import asyncio
 import math
@@ -15,7 +15,7 @@ _NEVER = -1
 class Sweepable(Protocol):
     """Something with deadlines."""
 
-    tick: int  # the sweeper's own: where the thing stands in its list
+    tick: int  # the sweeper's own: where the thing stands, below 0 when nowhere
 
     def sweep(self, now: float) -> float:
         """Do what is due; return when to look again, never when it is infinite."""
@@ -26,19 +26,25 @@ class Sweeper:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._due: dict[int, list[Sweepable]] = {}  # by tick; what stands elsewhere by now is passed over
-        self._done = math.floor(clock() / TICK_SECONDS)  # the newest tick that is over
-        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None  # None while nothing waits
+        self._due: dict[int, set[Sweepable]] = {}  # by tick
+        self._done = math.floor(clock() / TICK_SECONDS)  # the newest tick that has begun
+        self._timer: asyncio.Handle | None = None  # None while nothing waits
 
     def watch(self, thing: Sweepable, due: float) -> None:
         """Look at a thing when it is due, and forget any time that was set before."""
+        self.forget(thing)
         if due == math.inf:
-            thing.tick = _NEVER
             return
         thing.tick = max(math.ceil(due / TICK_SECONDS), self._done + 1)
-        self._due.setdefault(thing.tick, []).append(thing)
+        self._due.setdefault(thing.tick, set()).add(thing)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._turn)
+
+    def forget(self, thing: Sweepable) -> None:
+        """Look at a thing no more."""
+        if thing.tick in self._due:
+            self._due[thing.tick].discard(thing)
+        thing.tick = _NEVER
 
     def close(self) -> None:
         """Stop."""
@@ -46,28 +52,26 @@ class Sweeper:
             self._timer.cancel()
         self._due.clear()
 
+    def run(self, now: float) -> bool:
+        """Call some of what is due; return whether that was all."""
+        left = RUN
+        for tick in sorted(tick for tick in self._due if tick * TICK_SECONDS <= now):
+            self._done = max(self._done, tick)  # what is due at once comes with the next tick, never with this one
+            things = self._due[tick]
+            while things:
+                if not left:
+                    return False
+                left -= 1
+                thing = things.pop()
+                self.watch(thing, thing.sweep(now))
+            del self._due[tick]
+        return True
+
     def _turn(self) -> None:
-        loop = asyncio.get_running_loop()
-        is_done = self.run(self._clock())
+        loop, is_done = asyncio.get_running_loop(), self.run(self._clock())
         if not is_done:
             self._timer = loop.call_soon(self._turn)
         elif self._due:
             self._timer = loop.call_later(TICK_SECONDS, self._turn)
         else:
             self._timer = None
-
-    def run(self, now: float) -> bool:
-        """Call some of what is due; return whether that was all."""
-        left = RUN
-        for tick in sorted(tick for tick in self._due if tick * TICK_SECONDS <= now):
-            self._done = max(self._done, tick)  # what is due at once stands in the next list, never in this one
-            things = self._due[tick]
-            while things:
-                if not left:
-                    return False
-                thing = things.pop()
-                if thing.tick == tick:
-                    left -= 1
-                    self.watch(thing, thing.sweep(now))
-            del self._due[tick]
-        return True

@@ -131,7 +131,7 @@ class Socket(asyncio.Protocol):
     )
 
     def __init__(self, *, app_state: dict[str, Any], **_: object) -> None:
-        self.tick = 0  # the sweeper's
+        self.tick = -1  # the sweeper's
         self._sockets: Sockets = app_state["sockets"]
         self._transport: asyncio.Transport  # from `connection_made` on
         self._request: bytes | None = b""  # what came of the HTTP request; None when it was answered
@@ -183,6 +183,7 @@ class Socket(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._sockets.open.discard(self)
+        self._sockets.sweeper.forget(self)
         if (close := self._connection.close(CloseCode.NORMAL, "")) is not None:
             self._stop(close.ended)
         if self._outbox is not None:
@@ -367,6 +368,9 @@ class Socket(asyncio.Protocol):
         for operation in operations:
             if operation.work is not None:
                 operation.work.cancel()
+                operation.work = (
+                    None  # it knows the operation as well, and neither should wait for a garbage collection
+                )
 
     # ------------------------------------------------------------ to the client
 
@@ -432,6 +436,7 @@ class _Answer:
                 self._socket.send(message)
 
     def complete(self) -> None:
+        self._operation.work = None
         if (message := self._operation.complete()) is not None:
             self._socket.send(message)
 

@@ -154,9 +154,26 @@ class Log:
         upto = min(self.sequence, after + limit)
         if upto <= after:
             return []
-        if self._newest and self._newest[0].sequence <= after + 1:
+        if not self._has_in_memory(after) and self.sequence - after <= NEWEST:
+            await self._read_back(after)
+        if self._has_in_memory(after):
             first = after + 1 - self._newest[0].sequence
             return list(islice(self._newest, first, first + upto - after))
+        return await self._read_between(after, upto)
+
+    def _has_in_memory(self, after: int) -> bool:
+        return bool(self._newest) and self._newest[0].sequence <= after + 1
+
+    async def _read_back(self, after: int) -> None:
+        """Take into memory what is missing there above `after`: many come back from an absence at the same time."""
+        oldest = self._newest[0].sequence if self._newest else self.sequence + 1
+        for entry in reversed(await self._read_between(after, oldest - 1)):
+            # Others may have done so meanwhile, or newer entries have taken the room.
+            oldest = self._newest[0].sequence if self._newest else self.sequence + 1
+            if entry.sequence == oldest - 1 and len(self._newest) < NEWEST:
+                self._newest.appendleft(entry)
+
+    async def _read_between(self, after: int, upto: int) -> list[Entry]:
         entries = await self._logs.read_shared(self.conversation_id, after, upto)
         if len(entries) < upto - after:
             raise ReadBehindError(f"{self.conversation_id}: {len(entries)} of {upto - after} entries read")

@@ -23,22 +23,7 @@ from parley.frames import (
     Text,
     Violation,
 )
-
-TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
-MASK = b"\x37\xfa\x21\x3d"
-
-
-def frame(opcode: int, payload: bytes = b"", *, final: bool = True, mask: bytes = MASK, first: int = 0) -> bytes:
-    """Return a client's frame; `first` are further bits of its first byte."""
-    length = len(payload)
-    head = bytes([opcode | final << 7 | first])
-    if length < 126:
-        head += bytes([0x80 | length])
-    elif length < 0x10000:
-        head += b"\xfe" + length.to_bytes(2)
-    else:
-        head += b"\xff" + length.to_bytes(8)
-    return head + mask + bytes(byte ^ key for byte, key in zip(payload, itertools.cycle(mask), strict=False))
+from tests.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 
 
 def read(*pieces: bytes) -> list[Event]:
