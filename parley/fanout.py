@@ -73,18 +73,22 @@ class _Group:
         key = update.sequence if isinstance(update, Entry) else update  # an entry's number is quicker to look up
         rendered = self._rendered.get(key)
         if rendered is None:
-            rendered = self._rendered[key] = self.tasks.spawn(self._execute(update))
+            rendered = self._rendered[key] = self.tasks.spawn(self._execute(update, key))
             if len(self._rendered) > RENDERED:
                 self._rendered.popitem(last=False)
         return rendered.result() if rendered.done() else await asyncio.shield(rendered)
 
-    async def _execute(self, update: Update) -> SharedText:
+    async def _execute(self, update: Update, key: object) -> SharedText:
         async def execute() -> bytes:
             # A context for each event: a loader that outlived it would serve old values.
             context = type(self.context)(self.context.services, self.context.claims)
             return await self.engine.event(self.executor, context, update, str(ULID()))
 
-        return SharedText(await _patiently(execute) + NEXT_TAIL)
+        try:
+            return SharedText(await _patiently(execute) + NEXT_TAIL)
+        except BaseException:
+            self._rendered.pop(key, None)  # whoever asks next tries again
+            raise
 
 
 class Reader:

@@ -72,8 +72,15 @@ class StackProcess:
 
     def kill_part(self, part: str, index: int = 0) -> None:
         """Kill one child as `kill -9` does, and wait until its successor runs."""
+        self._signal(signal.SIGKILL, part, index)
+
+    def restart_part(self, part: str, index: int = 0) -> None:
+        """End one child as a rolling restart does, with SIGTERM, and wait until its successor runs."""
+        self._signal(signal.SIGTERM, part, index)
+
+    def _signal(self, number: signal.Signals, part: str, index: int) -> None:
         before = self._pid(part, index)
-        psutil.Process(before).kill()
+        psutil.Process(before).send_signal(number)
         self.wait_for(lambda: self._pid(part, index) != before, START_SECONDS)
 
     @contextlib.contextmanager
