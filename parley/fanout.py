@@ -33,6 +33,7 @@ from services.tasks import Tasks
 
 RETRY_SECONDS = 0.5
 RUN = 64  # entries that are taken from the log at a time
+RUN_BYTES = 64 * 1024  # of results that are sent at once to who is behind
 RENDERED = 256  # results that a group keeps for those who replay
 DELIVERIES = 500  # made before the event loop may do something else: about 2 ms
 
@@ -44,6 +45,9 @@ class Subscriber(Protocol):
 
     def next(self, result: SharedText) -> None:
         """Send a result; never waits."""
+
+    def next_run(self, results: list[SharedText]) -> None:
+        """Send some results at once."""
 
     def complete(self) -> None:
         """Say that nothing follows."""
@@ -112,9 +116,13 @@ class Reader:
             self._group.live.pop(self, None)
             self._room.leave(self._group)
 
-    def end_after(self, entry: Entry) -> None:
-        """See whether an entry is this subscriber's last: that which removes its viewer."""
-        if isinstance(entry, MemberRemoved) and entry.user_id == self.viewer_id and not self.ended:
+    def is_last(self, entry: Entry) -> bool:
+        """Whether nothing may follow an entry: it removes this subscriber's viewer."""
+        return isinstance(entry, MemberRemoved) and entry.user_id == self.viewer_id
+
+    def complete(self) -> None:
+        """End after the last entry."""
+        if not self.ended:
             self.cancel()
             self.subscriber.complete()
 
@@ -131,14 +139,28 @@ class Reader:
                 is_caught_up = True
                 continue
             limit = min(RUN, room.position - position)
-            for entry in await _patiently(partial(room.log.entries, position, limit)):
-                result = await group.render(entry)
+            entries = await _patiently(partial(room.log.entries, position, limit))
+            position = entries[-1].sequence
+            await self._send(entries)
+
+    async def _send(self, entries: list[Entry]) -> None:
+        """Send the results of some entries, many at once, as fast as the client takes them."""
+        results: list[SharedText] = []
+        size = 0
+        for entry in entries:
+            result = await self._group.render(entry)
+            results.append(result)
+            size += len(result)
+            is_last = self.is_last(entry)
+            if is_last or entry is entries[-1] or size > RUN_BYTES:
                 await self.subscriber.drained()
                 if self.ended:
                     return
-                position = entry.sequence
-                self.subscriber.next(result)
-                self.end_after(entry)
+                self.subscriber.next_run(results)
+                results, size = [], 0
+            if is_last:
+                self.complete()
+                return
 
 
 class _Room:
@@ -224,7 +246,8 @@ class _Room:
         if isinstance(entry, MemberRemoved):
             for _, readers in told:
                 for reader in readers:
-                    reader.end_after(entry)
+                    if reader.is_last(entry):
+                        reader.complete()
 
 
 async def _patiently[T](work: Callable[[], Awaitable[T]]) -> T:

@@ -217,6 +217,10 @@ class SharedText:
         self._rest = rest
         self._headers: dict[int, bytes] = {}  # by the length of the beginning
 
+    def __len__(self) -> int:
+        """Return how many bytes are shared."""
+        return len(self._rest)
+
     def frame(self, head: bytes) -> bytes:
         """Return the frame of the message that begins with `head`."""
         size = len(head)

@@ -387,6 +387,14 @@ class Socket(asyncio.Protocol):
         else:
             self._close_slow()
 
+    def write_run(self, run: list[bytes]) -> None:
+        """Send some frames, by one call to the kernel where it takes them."""
+        if self._outbox is None:
+            self._transport.write(b"".join(run))
+        else:
+            for frame in run:
+                self.write(frame)
+
     async def drained(self) -> None:
         """Wait until there is room for more."""
         if self._outbox is not None:
@@ -428,6 +436,10 @@ class _Answer:
     def next(self, result: frames.SharedText) -> None:
         if self._operation.active:
             self._socket.write(result.frame(self._operation.next_head))
+
+    def next_run(self, results: list[frames.SharedText]) -> None:
+        if self._operation.active:
+            self._socket.write_run([result.frame(self._operation.next_head) for result in results])
 
     def answer(self, payload: bytes) -> None:
         """Send the only result."""

@@ -13,7 +13,7 @@ from graphql import (
     GraphQLUnionType,
     get_named_type,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from parley.fanout import _Room
@@ -154,6 +154,7 @@ async def compare(scene: Scene, document: str) -> int:
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.generate],  # a shorter document would take minutes to find
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(document=documents())
