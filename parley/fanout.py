@@ -32,8 +32,9 @@ from services.streams import CaughtUp, Update
 from services.tasks import Tasks
 
 RETRY_SECONDS = 0.5
-RUN = 64  # entries that are taken from the log at a time
+RUN = 64  # entries that are taken from the log at a time by who is behind
 RUN_BYTES = 64 * 1024  # of results that are sent at once to who is behind
+LIVE_RUN = 16  # entries that came together and are sent at once: the first waits for the last one's execution
 RENDERED = 256  # results that a group keeps for those who replay
 DELIVERIES = 500  # made before the event loop may do something else: about 2 ms
 
@@ -43,11 +44,8 @@ _logger = structlog.get_logger()
 class Subscriber(Protocol):
     """Where the results of one subscription go."""
 
-    def next(self, result: SharedText) -> None:
-        """Send a result; never waits."""
-
-    def next_run(self, results: list[SharedText]) -> None:
-        """Send some results at once."""
+    def next(self, results: list[SharedText]) -> None:
+        """Send some results; never waits."""
 
     def complete(self) -> None:
         """Say that nothing follows."""
@@ -135,7 +133,7 @@ class Reader:
                     group.live[self] = None
                     return
                 # It takes a moment in which the room may move on: what came is replayed before the reader is live.
-                self.subscriber.next(await group.render(CaughtUp(room.conversation_id, position)))
+                self.subscriber.next([await group.render(CaughtUp(room.conversation_id, position))])
                 is_caught_up = True
                 continue
             limit = min(RUN, room.position - position)
@@ -156,7 +154,7 @@ class Reader:
                 await self.subscriber.drained()
                 if self.ended:
                     return
-                self.subscriber.next_run(results)
+                self.subscriber.next(results)
                 results, size = [], 0
             if is_last:
                 self.complete()
@@ -221,33 +219,33 @@ class _Room:
     async def _tell(self) -> None:
         try:
             while self.position < self.log.sequence:
-                for entry in await _patiently(partial(self.log.entries, self.position, RUN)):
-                    await self._tell_all(entry)
+                entries = await _patiently(partial(self.log.entries, self.position, LIVE_RUN))
+                removal = next((entry for entry in entries if isinstance(entry, MemberRemoved)), entries[-1])
+                await self._tell_all(entries[: entries.index(removal) + 1])
         finally:
             self._telling = None
 
-    async def _tell_all(self, entry: Entry) -> None:
-        results: dict[_Group, SharedText] = {}
+    async def _tell_all(self, entries: list[Entry]) -> None:
+        """Tell everybody of some entries, of which only the last may remove somebody."""
+        results: dict[_Group, list[SharedText]] = {}
         while missing := [group for group in self.groups.values() if group.live and group not in results]:
             for group in missing:
-                results[group] = await group.render(entry)
-        # Who is live now gets the entry from here, and whoever becomes live from now on has replayed it.
-        told = [(result, list(group.live)) for group, result in results.items()]
-        self.position = entry.sequence
+                results[group] = [await group.render(entry) for entry in entries]
+        # Who is live now gets the entries from here, and whoever becomes live from now on has replayed them.
+        told = [(run, list(group.live)) for group, run in results.items()]
+        self.position = entries[-1].sequence
         left = DELIVERIES
-        for result, readers in told:
+        for run, readers in told:
             for reader in readers:
-                if not reader.ended:
-                    reader.subscriber.next(result)
-                    left -= 1
-                    if not left:
-                        await asyncio.sleep(0)
-                        left = DELIVERIES
-        if isinstance(entry, MemberRemoved):
-            for _, readers in told:
-                for reader in readers:
-                    if reader.is_last(entry):
-                        reader.complete()
+                if reader.ended:
+                    continue
+                reader.subscriber.next(run)
+                if reader.is_last(entries[-1]):
+                    reader.complete()
+                left -= 1
+                if not left:
+                    await asyncio.sleep(0)
+                    left = DELIVERIES
 
 
 async def _patiently[T](work: Callable[[], Awaitable[T]]) -> T:
@@ -297,7 +295,7 @@ class Fanout:
                 room.leave()
             try:
                 if start.notice is not None:
-                    subscriber.next(await group.render(start.notice))
+                    subscriber.next([await group.render(start.notice)])
                 await reader.replay(start.sequence)
             except BaseException:
                 reader.cancel()

@@ -275,7 +275,7 @@ class Socket(asyncio.Protocol):
             case frames.Violation(reason):
                 answers = connection.receive_violation(reason)
             case frames.Ping(data):
-                self.write(frames.pong(data))
+                self.write([frames.pong(data)])
             case frames.Closing(data):
                 if (close := connection.close(CloseCode.NORMAL, "")) is not None:
                     self._finish(close, frames.closing(data))
@@ -375,25 +375,22 @@ class Socket(asyncio.Protocol):
     # ------------------------------------------------------------ to the client
 
     def send(self, message: bytes) -> None:
-        """Send a message as far as the kernel takes it, and queue the rest."""
-        self.write(frames.text(message))
+        """Send a message."""
+        self.write([frames.text(message)])
 
-    def write(self, frame: bytes) -> None:
-        """Send a frame; a client that leaves no room for it is closed, and its cursor heals it."""
-        if self._outbox is None:
-            self._transport.write(frame)
-        elif self._outbox.has_room(frame):
-            self._outbox.put(frame)
-        else:
-            self._close_slow()
+    def write(self, run: list[bytes]) -> None:
+        """Send frames by one call to the kernel, or queue them behind what it has not taken yet.
 
-    def write_run(self, run: list[bytes]) -> None:
-        """Send some frames, by one call to the kernel where it takes them."""
+        A client that leaves no room for them is closed, and its cursor heals it.
+        """
         if self._outbox is None:
             self._transport.write(b"".join(run))
-        else:
-            for frame in run:
-                self.write(frame)
+            return
+        for frame in run:
+            if not self._outbox.has_room(frame):
+                self._close_slow()
+                return
+            self._outbox.put(frame)
 
     async def drained(self) -> None:
         """Wait until there is room for more."""
@@ -433,13 +430,10 @@ class _Answer:
         self._socket = socket
         self._operation = operation
 
-    def next(self, result: frames.SharedText) -> None:
+    def next(self, results: list[frames.SharedText]) -> None:
         if self._operation.active:
-            self._socket.write(result.frame(self._operation.next_head))
-
-    def next_run(self, results: list[frames.SharedText]) -> None:
-        if self._operation.active:
-            self._socket.write_run([result.frame(self._operation.next_head) for result in results])
+            head = self._operation.next_head
+            self._socket.write([result.frame(head) for result in results])
 
     def answer(self, payload: bytes) -> None:
         """Send the only result."""
