@@ -53,6 +53,9 @@ class Subscriber(Protocol):
     def error(self, errors: list[dict[str, Any]]) -> None:
         """Say why it cannot go on."""
 
+    def fail(self) -> None:
+        """Close, so that the client comes back with its cursor: a result could not be made."""
+
     async def drained(self) -> None:
         """Wait until there is room for more results."""
 
@@ -222,6 +225,12 @@ class _Room:
                 entries = await _patiently(partial(self.log.entries, self.position, LIVE_RUN))
                 removal = next((entry for entry in entries if isinstance(entry, MemberRemoved)), entries[-1])
                 await self._tell_all(entries[: entries.index(removal) + 1])
+        except Exception:
+            _logger.exception("room.failed", conversation=self.conversation_id)
+            for group in tuple(self.groups.values()):
+                for reader in tuple(group.live):
+                    reader.subscriber.fail()
+            self.position = self.log.sequence  # nobody is live any more, and who replays does not need it
         finally:
             self._telling = None
 

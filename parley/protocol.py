@@ -184,12 +184,10 @@ class Connection:
         """When `on_timer` has something to do; it moves with every message, and is infinite once closed."""
         return min(self._ping_at, self._expires)
 
-    def receive_text(self, data: bytes | str, now: float) -> list[Event]:
+    def receive_text(self, data: bytes, now: float) -> list[Event]:
         """Take one whole text message; whatever it contains, this raises nothing."""
         if self.closed:
             return []
-        if isinstance(data, str):
-            data = data.encode(errors="surrogatepass")  # a lone surrogate is then refused as bad UTF-8
         if len(data) > MESSAGE_BYTES:
             return self.receive_oversized(data)
         if self._state != "opened":

@@ -35,7 +35,6 @@ BLOCKED_SECONDS = 10.0  # a write that takes longer belongs to a reader that is 
 GOODBYE_SECONDS = 0.7  # with the sweeper's delay, a closed socket is gone within 1 s
 EXPIRY_GRACE_SECONDS = 5.0
 ANSWERING_SECONDS = 5.0  # what queries and mutations may take that a stopping process lets finish
-REQUEST_BYTES = 64 * 1024
 PUBLIC_FIELDS = frozenset({"health", "__schema", "__type", "__typename"})
 
 _logger = structlog.get_logger()
@@ -121,10 +120,10 @@ class Socket(asyncio.Protocol):
         "_claims",
         "_connection",
         "_gone_at",
+        "_is_open",
         "_leave_by",
         "_outbox",
         "_reader",
-        "_request",
         "_sockets",
         "_transport",
         "tick",
@@ -134,7 +133,7 @@ class Socket(asyncio.Protocol):
         self.tick = -1  # the sweeper's
         self._sockets: Sockets = app_state["sockets"]
         self._transport: asyncio.Transport  # from `connection_made` on
-        self._request: bytes | None = b""  # what came of the HTTP request; None when it was answered
+        self._is_open = False  # whether the request was answered
         self._reader = frames.Reader()
         self._connection = protocol.Connection(time.monotonic())
         self._claims: Claims | None = None
@@ -153,8 +152,8 @@ class Socket(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._request is not None:
-            self._shake_hands(self._request + data)
+        if not self._is_open:
+            self._shake_hands(data)  # uvicorn has parsed the request and hands it over whole
             return
         for event in self._reader.receive(data):
             if self._gone_at != math.inf:
@@ -164,7 +163,7 @@ class Socket(asyncio.Protocol):
     @override
     def pause_writing(self) -> None:
         self._outbox = Outbox(time.monotonic())
-        self._sockets.sweeper.watch(self, self._outbox.blocked_at + BLOCKED_SECONDS)
+        self._look_in_time()
 
     @override
     def resume_writing(self) -> None:
@@ -182,41 +181,40 @@ class Socket(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._end()
+        self._transport.abort()
+
+    def _end(self) -> None:
+        """Let go of everything; nothing is sent or taken from here on."""
+        self._gone_at = 0.0
         self._sockets.open.discard(self)
         self._sockets.sweeper.forget(self)
         if (close := self._connection.close(CloseCode.NORMAL, "")) is not None:
             self._stop(close.ended)
         if self._outbox is not None:
             self._outbox.clear()
-        self._gone_at = -math.inf
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._transport.abort()
 
     def _shake_hands(self, request: bytes) -> None:
-        """Answer the HTTP request as soon as it is whole."""
-        self._request = request
-        head, end, _ = request.partition(b"\r\n\r\n")
-        if not end:
-            if len(request) > REQUEST_BYTES:
-                self.abort()
-            return
-        self._request = None
+        """Answer the HTTP request."""
+        self._is_open = True
         services = self._sockets.services
         reply = answer(
-            head,
+            request,
             path=PATH,
             allowed_origins=services.settings.allowed_origins,
             is_draining=services.health.draining,
         )
         self._transport.write(reply.data)
         if not reply.is_accepted:
-            self._gone_at = -math.inf
+            self._gone_at = 0.0
             self._transport.close()
             return
         self._sockets.open.add(self)
-        self._sockets.sweeper.watch(self, self._connection.deadline)
+        self._look_in_time()
         if not reply.speaks_protocol:
             self._close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
 
@@ -227,10 +225,7 @@ class Socket(asyncio.Protocol):
         if now >= self._gone_at:
             self.abort()
             return math.inf
-        if self._gone_at != math.inf:
-            return self._gone_at
-        left = self._seconds_left()
-        if left <= 0:
+        if self._seconds_left() <= 0:
             self._close(CloseCode.FORBIDDEN, "Token expired")
         elif now >= self._leave_by:
             self._close(CloseCode.DRAINING, "Restarting")
@@ -239,13 +234,22 @@ class Socket(asyncio.Protocol):
         else:
             for event in self._connection.on_timer(now):
                 self._do(event)
+        return self._due()
+
+    def _due(self) -> float:
+        """Return when to look again."""
+        if self._gone_at != math.inf:
+            return self._gone_at
         return min(
             self._connection.deadline,
-            now + left,
+            time.monotonic() + self._seconds_left(),
             self._leave_by,
-            self._gone_at,
             math.inf if self._outbox is None else self._outbox.blocked_at + BLOCKED_SECONDS,
         )
+
+    def _look_in_time(self) -> None:
+        """Let the sweeper know that something may be due sooner than it was."""
+        self._sockets.sweeper.watch(self, self._due())
 
     def _seconds_left(self) -> float:
         """Return how long this client may stay with its token."""
@@ -257,7 +261,7 @@ class Socket(asyncio.Protocol):
         """Send the client away to another process, after the queries and mutations that are being answered."""
         if self._connection.is_answering:
             self._leave_by = time.monotonic() + ANSWERING_SECONDS
-            self._sockets.sweeper.watch(self, self._leave_by)
+            self._look_in_time()
         else:
             self._close(CloseCode.DRAINING, "Restarting")
 
@@ -303,7 +307,7 @@ class Socket(asyncio.Protocol):
                 await work
             except Exception:
                 _logger.exception("socket.failed")
-                self._close(CloseCode.TRY_AGAIN_LATER, "Something went wrong")
+                self.fail()
 
         return self._sockets.tasks.spawn(run())
 
@@ -320,9 +324,7 @@ class Socket(asyncio.Protocol):
             ack = self._connection.ack()
             if ack is not None:
                 self.send(ack)
-                self._sockets.sweeper.watch(
-                    self, min(self._connection.deadline, time.monotonic() + self._seconds_left())
-                )
+                self._look_in_time()
 
     # ------------------------------------------------------------ operations
 
@@ -348,9 +350,11 @@ class Socket(asyncio.Protocol):
         elif (refusal := request.operation.subscribe()) is not None:
             self.send(refusal)
         else:
-            request.operation.work = await sockets.fanout.subscribe(
-                operation, request.variables, context, client, request_id
-            )
+            reader = await sockets.fanout.subscribe(operation, request.variables, context, client, request_id)
+            if request.operation.active:
+                request.operation.work = reader
+            elif reader is not None:
+                reader.cancel()  # its last replayed entry was one too many for the client
 
     def _refuse_strangers(self, operation: Operation) -> None:
         """A socket without a token may ask for what is public only."""
@@ -397,6 +401,10 @@ class Socket(asyncio.Protocol):
         if self._outbox is not None:
             await self._outbox.half_empty()
 
+    def fail(self) -> None:
+        """Close because of an error of ours; another socket may have more luck."""
+        self._close(CloseCode.TRY_AGAIN_LATER, "Something went wrong")
+
     def _close_slow(self) -> None:
         assert self._outbox is not None
         self._outbox.clear()
@@ -410,7 +418,7 @@ class Socket(asyncio.Protocol):
         """Send the last frame, and end the connection whether or not the client answers."""
         self._stop(close.ended)
         self._gone_at = time.monotonic() + GOODBYE_SECONDS
-        self._sockets.sweeper.watch(self, self._gone_at)
+        self._look_in_time()
         if self._outbox is None:
             self._transport.write(frame)
         else:
@@ -449,6 +457,9 @@ class _Answer:
     def error(self, errors: Errors) -> None:
         if (message := self._operation.error(orjson.dumps(errors))) is not None:
             self._socket.send(message)
+
+    def fail(self) -> None:
+        self._socket.fail()
 
     async def drained(self) -> None:
         await self._socket.drained()

@@ -17,7 +17,7 @@ def request(line: str = "GET /graphql HTTP/1.1", **changes: str | None) -> bytes
         **{name.replace("_", "-"): value for name, value in changes.items()},
     }
     lines = [line, *(f"{name}: {value}" for name, value in headers.items() if value is not None)]
-    return "\r\n".join(lines).encode("latin-1")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def to(data: bytes, *, allowed: tuple[str, ...] = (), is_draining: bool = False) -> Answer:
@@ -46,7 +46,9 @@ def test_another_subprotocol_is_accepted_to_be_closed_with_a_reason(offered: str
 
 
 def test_the_subprotocol_is_found_among_others_and_in_several_lines() -> None:
-    repeated = request(sec_websocket_protocol="graphql-ws") + b"\r\nsec-websocket-protocol: graphql-transport-ws"
+    repeated = (
+        request(sec_websocket_protocol="graphql-ws")[:-2] + b"sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
+    )
 
     assert to(request(sec_websocket_protocol="graphql-ws, graphql-transport-ws")).speaks_protocol
     assert to(repeated).speaks_protocol
