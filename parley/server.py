@@ -31,6 +31,11 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
+    server(settings, host=host, port=port).run()
+
+
+def server(settings: Settings, *, host: str, port: int) -> "Server":
+    """Return a server of the API."""
     config = uvicorn.Config(
         create_app(settings),
         host=host,
@@ -42,7 +47,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    Server(config, settings).run()
+    return Server(config, settings)
 
 
 class Server(uvicorn.Server):

@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 TICK_SECONDS = 0.25  # how late something may be done
 RUN = 500  # things done before the event loop may do something else
 
+RETRY_SECONDS = 10.0
+
 _NEVER = -1
+_logger = structlog.get_logger()
 
 
 class Sweepable(Protocol):
@@ -63,7 +68,12 @@ class Sweeper:
                     return False
                 left -= 1
                 thing = things.pop()
-                self.watch(thing, thing.sweep(now))
+                try:
+                    due = thing.sweep(now)
+                except Exception:  # one that fails must not stop the others' time
+                    _logger.exception("sweeper.failed")
+                    due = now + RETRY_SECONDS
+                self.watch(thing, due)
             del self._due[tick]
         return True
 

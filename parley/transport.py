@@ -372,9 +372,7 @@ class Socket(asyncio.Protocol):
         for operation in operations:
             if operation.work is not None:
                 operation.work.cancel()
-                operation.work = (
-                    None  # it knows the operation as well, and neither should wait for a garbage collection
-                )
+                operation.work = None  # they know each other, and should not wait for a garbage collection
 
     # ------------------------------------------------------------ to the client
 

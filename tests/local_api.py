@@ -5,13 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import uvicorn
-
-from parley.app import create_app
 from parley.fanout import Fanout
-from parley.server import Server
+from parley.server import Server, server
 from parley.stack.stack import free_port
-from parley.transport import Socket, Sockets
+from parley.transport import Sockets
 from services.config import Settings
 from services.services import Services
 from tests.stack_process import StackProcess
@@ -54,14 +51,11 @@ async def local_api(stack: StackProcess, **changes: float) -> AsyncIterator[Loca
         data=stack.directory,
         **{"drain_seconds": 0.0, "closing_seconds": 0.0, **changes},  # type: ignore[arg-type]  # only such are changed
     )
-    config = uvicorn.Config(
-        create_app(settings), port=port, http="httptools", ws=Socket, log_config=None, timeout_graceful_shutdown=5
-    )
-    server = Server(config, settings)
-    api = LocalApi(f"http://127.0.0.1:{port}", server, asyncio.create_task(server._serve()))
+    served = server(settings, host="127.0.0.1", port=port)
+    api = LocalApi(f"http://127.0.0.1:{port}", served, asyncio.create_task(served._serve()))
     try:
         async with asyncio.timeout(10):
-            while not server.started:
+            while not served.started:
                 assert not api.running.done()
                 await asyncio.sleep(0.01)
         yield api

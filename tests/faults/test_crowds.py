@@ -207,3 +207,55 @@ async def test_a_write_that_is_blocked_for_10_s_closes_the_socket(stack: StackPr
 
             assert (before, served._connection.closed) == (False, True)
             await until(lambda: not local.sockets.open, "the end of a connection that nobody reads", 2)
+
+
+async def test_those_who_come_and_go_at_once_leave_the_feed_to_those_who_stay(
+    stack: StackProcess, api: Api, other_api: Api
+) -> None:
+    ann = await api.register()
+    before = await channels(stack.redis_url)
+    conversation = await ann.talk()
+
+    async def come_and_go(number: int) -> None:
+        for _ in range(5):
+            async with ann.at(other_api).socket() as socket:
+                updates = await socket.updates(conversation["id"])
+                if number % 3:
+                    await updates.until_caught_up()
+                if number % 2:
+                    await updates.stop()
+
+    for round_ in range(3):
+        await asyncio.gather(*map(come_and_go, range(12)))
+        async with ann.at(other_api).socket() as socket:
+            others = asyncio.gather(*map(come_and_go, range(6)))
+            updates = await socket.updates(conversation["id"])
+            await updates.until_caught_up()
+            await others
+            await ann.send(conversation["id"], f"{round_}")
+            sent = time.monotonic()
+            heard = await updates.update()
+            seconds = time.monotonic() - sent
+
+            assert heard["message"]["body"] == f"{round_}"
+            assert seconds < 1  # by Redis; the comparison with MongoDB comes every 10 s
+            assert len(await channels(stack.redis_url) - before) == 1
+    await until_channels(stack.redis_url, before)
+
+
+async def test_a_subscription_that_fails_midway_leaves_nothing_and_the_next_one_works(
+    stack: StackProcess, api: Api
+) -> None:
+    ann = await api.register()
+    conversation = await ann.talk()
+    async with local_api(stack) as local, Api(local.url) as other, ann.at(other).socket() as socket:
+        before = await channels(stack.redis_url)
+        with stack.stopped("mongo"):
+            failed = await (await socket.updates(conversation["id"])).message()
+        await until_channels(stack.redis_url, before)
+        rooms = len(local.fanout._rooms)
+        updates = await socket.updates(conversation["id"])
+        await updates.until_caught_up()
+
+    assert failed["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
+    assert rooms == 0

@@ -2,7 +2,7 @@
 
 import math
 
-from parley.sweeper import RUN, TICK_SECONDS, Sweeper
+from parley.sweeper import RETRY_SECONDS, RUN, TICK_SECONDS, Sweeper
 
 
 class Thing:
@@ -63,3 +63,20 @@ async def test_many_at_once_are_swept_a_run_at_a_time() -> None:
     assert sweeper.run(101.0)
     assert all(thing.swept == [101.0] for thing in things)
     sweeper.close()
+
+
+async def test_one_that_fails_leaves_the_others_their_time() -> None:
+    class Broken(Thing):
+        def sweep(self, now: float) -> float:
+            super().sweep(now)
+            raise ValueError
+
+    sweeper, broken, thing = Sweeper(lambda: 100.0), Broken(), Thing()
+    sweeper.watch(broken, 101.0)
+    sweeper.watch(thing, 101.0)
+    for now in (101.0, 101.0 + RETRY_SECONDS):
+        sweeper.run(now)
+    sweeper.close()
+
+    assert thing.swept == [101.0]
+    assert broken.swept == [101.0, 101.0 + RETRY_SECONDS]
