@@ -203,7 +203,7 @@ class _Room:
                 self._feeds.unwatch(self.log, self._wake)
 
     async def _open(self) -> None:
-        """Watch the log, even if everybody leaves meanwhile: then to let it go again."""
+        """Watch the log; when everybody has left meanwhile, let it go again."""
         try:
             log = await self._feeds.watch(self.conversation_id, self._wake)
         except BaseException:

@@ -159,21 +159,20 @@ class Reader:
             raise _BrokenError(Violation("A fragment is out of place"))
 
     def _take(self, opcode: int, is_final: bool, payload: bytes, events: list[Event]) -> None:
-        match opcode:
-            case 0x1 if is_final:
-                events.append(Text(payload))
-            case 0x1:
-                self._message = bytearray(payload)
-            case 0x0:
-                assert self._message is not None  # `_check` has seen to it
-                self._message += payload
-                if is_final:
-                    events.append(Text(bytes(self._message)))
-                    self._message = None
-            case 0x9:
-                events.append(Ping(payload))
-            case 0x8:
-                raise _BrokenError(Closing(payload) if _is_close(payload) else Violation("Malformed close frame"))
+        if opcode == _TEXT and is_final:
+            events.append(Text(payload))
+        elif opcode == _TEXT:
+            self._message = bytearray(payload)
+        elif opcode == _CONTINUATION:
+            assert self._message is not None  # `_check` has seen to it
+            self._message += payload
+            if is_final:
+                events.append(Text(bytes(self._message)))
+                self._message = None
+        elif opcode == _PING:
+            events.append(Ping(payload))
+        elif opcode == _CLOSE:
+            raise _BrokenError(Closing(payload) if _is_close(payload) else Violation("Malformed close frame"))
 
 
 def _is_close(payload: bytes) -> bool:
