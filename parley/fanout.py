@@ -99,13 +99,14 @@ class _Group:
 class Reader:
     """One subscriber's place in a room: behind and replaying, live, or ended."""
 
-    __slots__ = ("_group", "_room", "ended", "subscriber", "viewer_id")
+    __slots__ = ("_group", "_room", "ended", "since", "subscriber", "viewer_id")
 
     def __init__(self, room: "_Room", group: _Group, subscriber: Subscriber, viewer_id: str) -> None:
         self._room = room
         self._group = group
         self.subscriber = subscriber
         self.viewer_id = viewer_id
+        self.since = 0  # the sequence after which it is live
         self.ended = False
         group.readers += 1
         room.readers += 1
@@ -133,6 +134,7 @@ class Reader:
         while not self.ended:
             if position >= room.position:
                 if is_caught_up:
+                    self.since = position  # who asks from now on may be ahead of those who are still being told
                     group.live[self] = None
                     return
                 # It takes a moment in which the room may move on: what came is replayed before the reader is live.
@@ -243,12 +245,12 @@ class _Room:
         # Who is live now gets the entries from here, and whoever becomes live from now on has replayed them.
         told = [(run, list(group.live)) for group, run in results.items()]
         self.position = entries[-1].sequence
-        left = DELIVERIES
+        before, left = entries[0].sequence - 1, DELIVERIES
         for run, readers in told:
             for reader in readers:
-                if reader.ended:
+                if reader.ended or reader.since >= self.position:
                     continue
-                reader.subscriber.next(run)
+                reader.subscriber.next(run if reader.since <= before else run[reader.since - before :])
                 if reader.is_last(entries[-1]):
                     reader.complete()
                 left -= 1

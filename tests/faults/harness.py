@@ -228,5 +228,5 @@ async def judge(rooms: Sequence[Room], owner: Person) -> Report:
             await listener.reaches(heads[0])
         await room.read_all(owner)
     report = check(rooms[0].history)
-    assert report.violations == ()
+    assert report.violations == (), report.violations
     return report

@@ -16,6 +16,7 @@ from pymongo import monitoring
 from parley.execution import Engine
 from parley.protocol import PING_SECONDS, SILENT_SECONDS, CloseCode
 from parley.transport import BLOCKED_SECONDS, OUTBOX_BYTES
+from services.entries import MessageSent
 from tests.bench.sockets import crowd
 from tests.clients import Api, Json
 from tests.faults.harness import PATIENCE_SECONDS, until
@@ -259,3 +260,33 @@ async def test_a_subscription_that_fails_midway_leaves_nothing_and_the_next_one_
 
     assert failed["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
     assert rooms == 0
+
+
+async def test_who_asks_from_now_on_is_not_told_what_others_are_still_being_told(
+    stack: StackProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, event = asyncio.Event(), Engine.event
+
+    async def gated(*arguments: Any) -> bytes:
+        if isinstance(arguments[3], MessageSent):
+            await gate.wait()
+        return await event(*arguments)
+
+    monkeypatch.setattr(Engine, "event", gated)
+    async with local_api(stack) as local, Api(local.url) as api:
+        ann = await api.register()
+        conversation = await ann.talk()
+        async with ann.socket() as early, ann.socket() as late:
+            updates = await early.updates(conversation["id"])
+            await updates.until_caught_up()
+            await ann.send(conversation["id"], "before")
+            later = await late.updates(conversation["id"])
+            caught_up = await later.update()
+            gate.set()
+            await ann.send(conversation["id"], "after")
+            heard = [await updates.update(), await updates.update()]
+            first = await later.update()
+
+    assert (caught_up["__typename"], caught_up["sequence"]) == ("CaughtUp", 2)
+    assert [update["sequence"] for update in heard] == [2, 3]
+    assert first["sequence"] == 3
