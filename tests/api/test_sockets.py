@@ -191,7 +191,7 @@ async def test_a_closed_connection_ends_within_a_second_though_its_client_says_n
     with pytest.raises(ConnectionError):
         await send_on()
 
-    assert time.monotonic() - closed < 1.5  # and what a busy machine adds
+    assert time.monotonic() - closed < 3  # 1 s, and what a busy machine adds
 
 
 @pytest.mark.parametrize(
