@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from strawberry.dataloader import DataLoader
 
+from loaders.messages import messages_by_place
 from loaders.users import users_by_id
+from services.messages import Message, Place
 from services.services import Services
 from services.users import User
 
@@ -14,8 +16,12 @@ class Loaders:
     """All loaders of one operation."""
 
     users: DataLoader[str, User | None]
+    messages: DataLoader[Place, Message | None]
 
 
 def make_loaders(services: Services) -> Loaders:
     """Return new loaders."""
-    return Loaders(users=DataLoader(load_fn=users_by_id(services.users)))
+    return Loaders(
+        users=DataLoader(load_fn=users_by_id(services.users)),
+        messages=DataLoader(load_fn=messages_by_place(services.messages)),
+    )

@@ -21,7 +21,7 @@ from ulid import ULID
 
 from parley.execution import Engine, Operation, RequestRefused, formatted
 from resolvers.context import Context, SharedContext
-from services.entries import Entry, MemberRemoved
+from services.entries import Entry, MemberRemoved, MessageChange
 from services.errors import ChatError
 from services.log import Log
 from services.services import Services
@@ -66,12 +66,17 @@ class _Group:
         """Return the result for an update; that of an entry is made once."""
         if not isinstance(update, Entry):
             return await self._execute(update)
-        payload = self._rendered.get(update.sequence)
+        rendered = self._rendered
+        payload = rendered.get(update.sequence)
         if payload is None:
-            payload = self._rendered[update.sequence] = await self._execute(update)
-            if len(self._rendered) > RENDERED:
-                self._rendered.popitem(last=False)
+            payload = rendered[update.sequence] = await self._execute(update)
+            if len(rendered) > RENDERED:
+                rendered.popitem(last=False)
         return payload
+
+    def forget(self) -> None:
+        """Keep no result that was made before now, nor one that is being made: a message in it has changed."""
+        self._rendered = OrderedDict()
 
     async def _execute(self, update: Update) -> bytes:
         async def execute() -> bytes:
@@ -140,12 +145,15 @@ class _Room:
                 caught_up = True
                 continue
             limit = min(RUN, self.position - reader.position)
-            for entry in await _patiently(partial(log.entries, reader.position, limit)):
-                payload = await reader.group.render(entry)
+            entries = await _patiently(partial(log.entries, reader.position, limit))
+            control = log.state.control
+            for entry in entries:
                 await reader.subscriber.drained()
+                if log.state.control > control:
+                    break  # a message among the rest may have been deleted meanwhile: they are taken again
+                reader.deliver(entry, await reader.group.render(entry))
                 if reader.ended:
                     return
-                reader.deliver(entry, payload)
 
     async def _tell(self) -> None:
         assert self._log is not None
@@ -157,6 +165,9 @@ class _Room:
             self._telling = None
 
     async def _tell_all(self, entry: Entry) -> None:
+        if isinstance(entry, MessageChange):
+            for group in self.groups.values():
+                group.forget()
         payloads: dict[_Group, bytes] = {}
         while missing := [group for group in self.groups.values() if group.live and group not in payloads]:
             for group in missing:

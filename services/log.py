@@ -11,7 +11,7 @@ import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, Self
 
@@ -20,7 +20,7 @@ import structlog
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from services.clock import now
-from services.entries import Draft, Entry
+from services.entries import Draft, Entry, MessageChange, MessageSent
 from services.entry_store import EntryStore
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.mongo import DUPLICATE_KEY, Database
@@ -71,6 +71,7 @@ class _Attempt:
 
     key: str
     concerns: frozenset[str]  # users whose memberships `decide` looks at
+    messages: frozenset[int]  # messages that it looks at
     decide: Decide
     placed: asyncio.Future[Entry]
     slot: int = 0  # the highest place that an insert of it was sent for; until that is seen taken, its outcome is open
@@ -93,6 +94,7 @@ class Log:
         self.users = 0  # how many hold this log; the last one's leaving lets it be dropped
         self.idle_since = 0.0
         self._logs = logs
+        self._settled = state.control  # up to which control entry the documents are known to be right
         self._newest: deque[Entry] = deque(maxlen=NEWEST)
         self._early: dict[int, Entry] = {}  # entries that overtook others
         self._queue: deque[_Attempt] = deque()
@@ -164,6 +166,7 @@ class Log:
         if self._newest and self._newest[0].sequence <= after + 1:
             first = after + 1 - self._newest[0].sequence
             return list(islice(self._newest, first, first + upto - after))
+        await self.settle()
         entries = await self._logs.read_shared(self.conversation_id, after, upto)
         if len(entries) < upto - after:
             raise ReadBehindError(f"{self.conversation_id}: {len(entries)} of {upto - after} entries read")
@@ -181,10 +184,64 @@ class Log:
         await self.load_members([user_id])
         return self.state.members[user_id]
 
+    async def settle(self) -> None:
+        """See to it that the documents show everything that this process has seen.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        control = self.state.control
+        if self._settled < control:
+            await self._logs.projections.settle(self.conversation_id, control)
+            self._settled = max(self._settled, control)
+
+    async def messages(self, sequences: Iterable[int]) -> dict[int, MessageSent]:
+        """Return those of these places that are messages, each with every change that this process has seen.
+
+        A message that is read may be ahead of that. It does no harm, nor where it is decided on: then the place that
+        is decided about is taken, and the decision is made again.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        wanted = set(sequences)
+        while True:
+            control = self.state.control
+            found = {sequence: self._newest[index] for sequence in wanted if (index := self._index(sequence)) >= 0}
+            missing = [sequence for sequence in wanted - found.keys() if 0 < sequence <= self.sequence]
+            read: dict[int, MessageSent] = {}
+            if missing:
+                await self.settle()
+                read = await self._logs.entries.messages(self.conversation_id, missing)
+            if self.state.control == control:  # else one of them may have changed after it was read
+                return read | {sequence: entry for sequence, entry in found.items() if isinstance(entry, MessageSent)}
+
+    async def state_with(self, user_ids: Iterable[str], sequences: Iterable[int]) -> State:
+        """Return the state as of now with these memberships and messages in it.
+
+        The messages are not kept in `state`: there is no end to those that somebody may ask for.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        await self.load_members(user_ids)
+        messages = await self.messages(sequences)
+        return replace(self.state, messages=messages)
+
+    def _index(self, sequence: int) -> int:
+        """Return where an entry stands among the newest, -1 where it does not."""
+        if not self._newest or not self._newest[0].sequence <= sequence <= self._newest[-1].sequence:
+            return -1
+        return sequence - self._newest[0].sequence
+
     def _advance(self, entry: Entry) -> None:
         self.state = self.state.after(entry)
         if entry.sequence == 1:
             self._logs.keep(self)
+        if isinstance(entry, MessageChange) and (index := self._index(entry.message)) >= 0:
+            message = self._newest[index]
+            assert isinstance(message, MessageSent)
+            self._newest[index] = entry.applied_to(message)
         self._newest.append(entry)
         attempt = self._waiting.pop(entry.key, None)
         if attempt is not None and not attempt.placed.done():
@@ -202,11 +259,13 @@ class Log:
 
     # ------------------------------------------------------------ writing
 
-    async def append(self, key: str, decide: Decide, *, base: int, concerns: Iterable[str]) -> Entry:
+    async def append(
+        self, key: str, decide: Decide, *, base: int, concerns: Iterable[str], messages: Iterable[int] = ()
+    ) -> Entry:
         """Append what `decide` makes of the state just before it, or return the entry that already has this key.
 
         `base` is a sequence that was committed before the key's first attempt. `decide` is pure: it runs again after
-        every lost race.
+        every lost race. It looks at no users but those in `concerns` and at no messages but those in `messages`.
 
         Raises:
             ChatError: what `decide` refuses with.
@@ -219,7 +278,7 @@ class Log:
             known = await self._find(key, base)
             if known is not None:
                 return known
-            attempt = self._waiting.get(key) or self._enqueue(key, decide, frozenset(concerns))
+            attempt = self._waiting.get(key) or self._enqueue(key, decide, frozenset(concerns), frozenset(messages))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await asyncio.shield(attempt.placed)
@@ -229,10 +288,10 @@ class Log:
                 self._give_up([attempt])
             raise self._no_answer(attempt) from None
 
-    def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str]) -> _Attempt:
+    def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str], messages: frozenset[int]) -> _Attempt:
         if len(self._waiting) >= WAITING:
             raise Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000)
-        attempt = _Attempt(key, concerns, decide, asyncio.get_running_loop().create_future())
+        attempt = _Attempt(key, concerns, messages, decide, asyncio.get_running_loop().create_future())
         self._waiting[key] = attempt
         self._queue.append(attempt)
         if self._writing is None:
@@ -280,9 +339,12 @@ class Log:
         return settled or Unavailable("The service cannot store this now. Try again.", retry_after_ms=1_000)
 
     async def _place(self, batch: list[_Attempt]) -> None:
-        await self.load_members({user_id for attempt in batch for user_id in attempt.concerns})
         await self._logs.outbox.mark(self.conversation_id)
-        placed = self._decided(batch)
+        state = await self.state_with(
+            {user_id for attempt in batch for user_id in attempt.concerns},
+            {sequence for attempt in batch for sequence in attempt.messages},
+        )
+        placed = self._decided(batch, state)
         if not placed:
             return
         inserted = await self._insert([entry for entry, _ in placed])
@@ -299,9 +361,8 @@ class Log:
                 self._logs.spawn(self._mend())  # an outcome that was lost may have been a success
             self._requeue(attempt for attempt in batch if not attempt.placed.done())
 
-    def _decided(self, batch: list[_Attempt]) -> list[tuple[Entry, State]]:
+    def _decided(self, batch: list[_Attempt], state: State) -> list[tuple[Entry, State]]:
         """Return the entries of a batch, each decided on the state after the one before it, with the state it makes."""
-        state = self.state
         placed: list[tuple[Entry, State]] = []
         for attempt in batch:
             if attempt.placed.done():
@@ -325,6 +386,7 @@ class Log:
             for entry, state in placed:
                 if entry.is_control:
                     await self._logs.projections.write(entry, state)
+                    self._settled = max(self._settled, entry.sequence)
         except PyMongoError:  # the entries stand, and what follows from them comes as soon as MongoDB does
             _logger.warning("log.not_projected", conversation=self.conversation_id)
             self._logs.spawn(self._mend())

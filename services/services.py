@@ -64,7 +64,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             tokens=tokens,
             sessions=Sessions(database, users=users, passwords=passwords, tokens=tokens, settings=settings),
             conversations=Conversations(database, logs, users, epoch),
-            messages=Messages(database, logs, epoch),
+            messages=Messages(database, logs, users, epoch),
             streams=Streams(feeds, epoch),
             health=HealthChecks(
                 version=version("parley-chat"),
