@@ -24,7 +24,8 @@ REASON_CHARACTERS = 1_000
 _BODY = ("input", "body")
 # Not after a letter, so that the domain of an e-mail address names nobody.
 _NAME = re.compile(r"(?<![\w@.])@([a-z0-9_.]{2,32})(?![a-z0-9_@])", re.IGNORECASE | re.ASCII)
-_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE)
+_MEDIA_TYPE_PART = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
+_MEDIA_TYPE = re.compile(f"{_MEDIA_TYPE_PART}/{_MEDIA_TYPE_PART}", re.IGNORECASE | re.ASCII)
 
 
 def valid_body(body: str) -> str:
