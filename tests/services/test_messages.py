@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pymongo.errors import AutoReconnect, PyMongoError
@@ -228,6 +229,55 @@ async def test_the_stored_state_is_the_fold_of_the_log_whoever_dies(
             shown = await process.messages.visible(ANN, sent.message_id)
             assert shown is not None
             assert (shown.body, shown.reactions) == (sent.current_body, sent.state.reactions)
+
+
+async def test_a_slow_writer_does_not_undo_what_came_after_it(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation_id = await made(processes[0], ANN, BOB)
+    message = await say(processes[0], conversation_id, "hello")
+    put_state, held, let_go = EntryStore.put_state, asyncio.Event(), asyncio.Event()
+
+    async def hold_the_first(store: EntryStore, changed: MessageSent) -> None:
+        if not held.is_set():
+            held.set()
+            await let_go.wait()
+        await put_state(store, changed)
+
+    monkeypatch.setattr(EntryStore, "put_state", hold_the_first)
+    slow = asyncio.create_task(processes[0].messages.react(ANN, message, "👍"))
+    await held.wait()
+    await processes[1].messages.react(BOB, message, "👍")
+    let_go.set()
+    await slow
+
+    shown = await processes[2].messages.visible(ANN, message)
+    assert shown is not None
+    assert shown.reactions == (Reaction(emoji="👍", user_ids=(ANN, BOB)),)
+
+
+async def test_a_change_that_comes_while_its_message_is_read_is_not_missed(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "NEWEST", 1)
+    conversation_id = await made(processes[0], ANN, BOB)
+    message = await say(processes[0], conversation_id, "hello")
+    here = await processes[1].logs.get(conversation_id)
+    read, changed = EntryStore.messages, False
+
+    async def read_and_be_overtaken(store: EntryStore, *arguments: Any) -> dict[int, MessageSent]:
+        nonlocal changed
+        found = await read(store, *arguments)
+        if not changed and store is processes[1].logs.entries:
+            changed = True
+            await processes[0].messages.react(BOB, message, "👍")
+            await here.catch_up()
+        return found
+
+    monkeypatch.setattr(EntryStore, "messages", read_and_be_overtaken)
+    found = await here.messages([2])
+
+    assert found[2].state.reacted("👍") == (BOB,)
 
 
 async def test_reactions_to_a_message_that_no_process_has_in_memory_all_survive(
