@@ -344,10 +344,15 @@ class Log:
             {user_id for attempt in batch for user_id in attempt.concerns},
             {sequence for attempt in batch for sequence in attempt.messages},
         )
+        before = {attempt.key: (attempt, attempt.slot) for attempt in batch}
         placed = self._decided(batch, state)
         if not placed:
             return
-        inserted = await self._insert([entry for entry, _ in placed])
+        inserted, is_certain = await self._insert([entry for entry, _ in placed])
+        if is_certain:
+            for entry, _ in placed[inserted:]:  # nothing of these is under way: a refusal is one, not an open outcome
+                attempt, slot = before[entry.key]
+                attempt.slot = slot
         entries = [entry for entry, _ in placed[:inserted]]
         await self._project(placed[:inserted])
         self.see(entries)
@@ -406,14 +411,15 @@ class Log:
                 await asyncio.sleep(JITTER_SECONDS)
                 await self.catch_up()
 
-    async def _insert(self, entries: list[Entry]) -> int:
-        """Insert a run of entries; return how many of its first ones this call saw committed.
+    async def _insert(self, entries: list[Entry]) -> tuple[int, bool]:
+        """Insert a run of entries; return how many of its first ones this call saw committed, and if no more can be.
 
         A lost outcome is settled by inserting the same documents at the same slots again, until each slot is known to
         be taken; by whom, the keys tell.
         """
         deadline = asyncio.get_running_loop().time() + ATTEMPT_SECONDS
         pause = 0.05
+        is_certain = True
         while True:
             try:
                 await self._logs.entries.insert(entries)
@@ -421,14 +427,15 @@ class Log:
                 failure = error.details["writeErrors"][0] if error.details["writeErrors"] else None
                 if failure is None or failure["code"] != DUPLICATE_KEY:
                     raise
-                return int(failure["index"])
+                return int(failure["index"]), is_certain
             except PyMongoError:
+                is_certain = False  # what was sent may still arrive
                 if asyncio.get_running_loop().time() + pause > deadline:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             else:
-                return len(entries)
+                return len(entries), True
 
     def _requeue(self, lost: Iterable[_Attempt]) -> None:
         again: list[_Attempt] = []
