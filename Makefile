@@ -39,4 +39,4 @@ lock: ## Lock the packages of pyproject.toml anew
 	@tools/lock.sh
 
 clean: ## Remove what was built, the environment and the embedded data
-	rm -rf .venv .tools .parley dist parley/web/*/ web/node_modules
+	rm -rf .venv .tools .parley dist parley/web/*/ web/node_modules tests/bench/peers/node_modules

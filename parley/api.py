@@ -8,15 +8,15 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route
 
+from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
 from parley.http import HEALTH_ROUTES, GraphQLOverHTTP, jwks
 from parley.pages import graphiql_page, pages
-from parley.server import serve
-from parley.transport import Transport
+from parley.server import config, run
+from parley.transport import PATH, Socket, Sockets
 from schema.api import graphql_schema
 from services.config import Settings
 from services.health import HealthChecks
@@ -25,12 +25,12 @@ from services.tokens import Tokens
 
 
 class State(TypedDict):
-    """What the routes need; made when the app starts."""
+    """What the routes and the sockets need; made when the app starts."""
 
     http: GraphQLOverHTTP
     health: HealthChecks
     tokens: Tokens
-    transport: Transport
+    sockets: Sockets
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,20 +41,21 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_services(settings) as services:
             engine = Engine(graphql_schema())
             fanout = Fanout(engine, services)
+            sockets = Sockets(engine, fanout, services)
             try:
                 yield {
                     "http": GraphQLOverHTTP(engine, services),
                     "health": services.health,
                     "tokens": services.tokens,
-                    "transport": Transport(engine, fanout, services),
+                    "sockets": sockets,
                 }
             finally:
+                await sockets.close()
                 await fanout.close()
 
     app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None)
     app.router.routes += [
-        WebSocketRoute("/graphql", _Socket()),
-        Route("/graphql", _graphql, methods=["GET", "POST"]),
+        Route(PATH, _graphql, methods=["GET", "POST"]),
         *HEALTH_ROUTES,
         Route("/.well-known/jwks.json", jwks),
         *pages(),
@@ -70,11 +71,6 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-class _Socket:
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["state"]["transport"](scope, receive, send)
-
-
 async def _graphql(request: Request) -> Response:
     if (
         request.method == "GET"
@@ -86,6 +82,11 @@ async def _graphql(request: Request) -> Response:
     return response
 
 
+def server(settings: Settings, *, host: str, port: int) -> DrainingServer:
+    """Return a server of the API."""
+    return DrainingServer(config(create_app(settings), host=host, port=port, ws=Socket), settings)
+
+
 def serve_api(settings: Settings, *, host: str, port: int) -> None:
     """Run an API process until SIGTERM or SIGINT."""
-    serve(create_app(settings), host=host, port=port)
+    run(server(settings, host=host, port=port))

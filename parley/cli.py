@@ -1,8 +1,13 @@
 """The command `parley`. What a command needs is imported when it runs: `parley --version` waits for nothing."""
 
+import signal
+import sys
 from contextlib import suppress
+from enum import StrEnum
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -28,6 +33,17 @@ app.add_typer(dead_letters, name="dead-letters")
 bench = typer.Typer(help="Measurements, each on a stack of its own.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
+
+class Peer(StrEnum):
+    """Who Parley is measured against."""
+
+    PLAIN = "plain"
+    GRAPHQL_WS = "graphql-ws"
+    SOCKETIO = "socketio"
+
+
+Against = Annotated[list[Peer] | None, typer.Option(help="Measure this server too; repeat it.")]
+Runs = Annotated[int, typer.Option(min=1, help="Runs of each; the medians count.")]
 Data = Annotated[Path, typer.Option(help="Directory of all data and keys.")]
 
 
@@ -114,11 +130,6 @@ def schema() -> None:
     typer.echo(sdl(), nl=False)
 
 
-@bench.callback()
-def _measurements() -> None:
-    pass  # with it, a single command keeps its name
-
-
 @bench.command()
 def send(
     messages: Annotated[int, typer.Option(min=100, help="Messages in each run.")] = 4_000,
@@ -126,11 +137,78 @@ def send(
     at_once: Annotated[int, typer.Option(min=1, help="Sends under way at any time.")] = 64,
 ) -> None:
     """Measure sending: acknowledgements per second, latency, and CPU a message by part."""
+    _bench("send").main(messages, conversations or [1, 20], at_once)
+
+
+@bench.command()
+def fanout(
+    subscribers: Annotated[list[int] | None, typer.Option(min=1, help="Subscribers of a run; repeat it.")] = None,
+    events: Annotated[int, typer.Option(min=1, help="Messages in each run.")] = 50,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Messages per second; 0: each when the one before is acknowledged.")
+    ] = 0,
+    against: Against = None,
+    runs: Runs = 1,
+) -> None:
+    """Measure delivery to the subscribers of one room: deliveries per CPU second of the server, and latency."""
+    _judge(_bench("fanout").main(subscribers or [1_000], events, rate, against or [], runs))
+
+
+@bench.command()
+def connections(
+    idle: Annotated[list[int] | None, typer.Option(min=1, help="Subscribed sockets of a run; repeat it.")] = None,
+    hold: Annotated[float, typer.Option(min=1, help="Seconds for which they stay.")] = 60,
+    against: Against = None,
+    runs: Runs = 1,
+) -> None:
+    """Measure idle connections: memory of each, how many stay, CPU to keep them."""
+    _judge(_bench("connections").main(idle or [5_000], hold, against or [], runs))
+
+
+@bench.command()
+def reconnect(
+    sockets: Annotated[int, typer.Option(min=1, help="Subscribed sockets.")] = 2_000,
+    events: Annotated[int, typer.Option(min=1, help="Messages sent while nobody is connected.")] = 20,
+    runs: Runs = 1,
+) -> None:
+    """Measure how long all take to catch up when all connections are cut and come back at once."""
+    _judge(_bench("reconnect").main(sockets, events, runs))
+
+
+@bench.command()
+def floor(
+    sockets: Annotated[int, typer.Option(min=1, help="Sockets.")] = 1_000,
+    events: Annotated[int, typer.Option(min=1, help="Frames to each.")] = 50,
+    size: Annotated[int, typer.Option(min=1, max=4096, help="Bytes of a frame.")] = 366,
+) -> None:
+    """Measure what the kernel alone takes for a delivery: writing ready frames to sockets, and nothing else."""
+    _bench("floor").main(sockets, events, size)
+
+
+@bench.command()
+def targets(runs: Runs = 3) -> None:
+    """Measure all that docs/performance.md promises, against the peers too; print it beside the targets."""
+    _judge(_bench("targets").main(runs))
+
+
+@bench.command()
+def report() -> None:
+    """Put the newest figures of `parley bench targets` into docs/performance.md, and draw its plots."""
+    _bench("report").main()
+
+
+def _bench(name: str) -> ModuleType:
+    # Ended from outside, a measurement stops what it has started, as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        from tests.bench.send import main as measure
+        return import_module(f"tests.bench.{name}")
     except ModuleNotFoundError:
         _fail("The benchmarks come with a checkout and its development packages.")
-    measure(messages, conversations or [1, 20], at_once)
+
+
+def _judge(good: bool) -> None:
+    if not good:
+        _fail("Something was not as promised; see above.")
 
 
 @user.command()

@@ -25,7 +25,7 @@ from resolvers.context import Context
 from services.errors import ChatError, UserError, UserErrorCode
 from services.streams import ConversationStream
 
-CACHED_DOCUMENTS = 512
+CACHED_OPERATIONS = 512
 TOKENS = 2_000  # of a document; parsing more of them costs the event loop noticeable time
 
 _logger = structlog.get_logger()
@@ -49,6 +49,7 @@ class Operation:
     definition: OperationDefinitionNode
     name: str | None
     query: str
+    sharing: Sharing | None  # which subscribers may share executions; None where it is no subscription
 
     @property
     def is_subscription(self) -> bool:
@@ -58,18 +59,13 @@ class Operation:
     def is_mutation(self) -> bool:
         return self.definition.operation is OperationType.MUTATION
 
-    @property
-    def sharing(self) -> Sharing:
-        """Which subscribers may share the executions of this subscription."""
-        return sharing(self.document, self.definition)
-
 
 class Engine:
     """Executes operations against the schema."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._document = lru_cache(CACHED_DOCUMENTS)(self._parse_and_validate)
+        self._operation = lru_cache(CACHED_OPERATIONS)(self._prepare)
 
     def operation(self, query: str, operation_name: str | None) -> Operation:
         """Return the operation of a request.
@@ -77,14 +73,10 @@ class Engine:
         Raises:
             RequestRefused: a syntax error, a document that does not fit the schema, or no such operation.
         """
-        document = self._document(query)
-        if isinstance(document, list):
-            raise RequestRefused(document)
-        definition = get_operation_ast(document, operation_name)
-        if definition is None:
-            message = "Name one of the document's operations." if operation_name is None else "No such operation."
-            raise RequestRefused([_error(message, "BAD_USER_INPUT")])
-        return Operation(document, definition, operation_name, query)
+        operation = self._operation(query, operation_name)
+        if isinstance(operation, list):
+            raise RequestRefused(operation)
+        return operation
 
     async def execute(
         self, operation: Operation, variables: dict[str, Any] | None, context: Context, request_id: str
@@ -147,6 +139,18 @@ class Engine:
         if result.errors:
             response["errors"] = [formatted(error, request_id) for error in result.errors]
         return response
+
+    def _prepare(self, query: str, operation_name: str | None) -> Operation | Errors:
+        document = self._parse_and_validate(query)
+        if isinstance(document, list):
+            return document
+        definition = get_operation_ast(document, operation_name)
+        if definition is None:
+            message = "Name one of the document's operations." if operation_name is None else "No such operation."
+            return [_error(message, "BAD_USER_INPUT")]
+        is_subscription = definition.operation is OperationType.SUBSCRIPTION
+        shared = sharing(document, definition) if is_subscription else None
+        return Operation(document, definition, operation_name, query, shared)
 
     def _parse_and_validate(self, query: str) -> DocumentNode | Errors:
         try:

@@ -2,13 +2,13 @@
 
 A room is a conversation with subscribers in this process. Its groups are the different operations; each entry of the
 log is executed once for a group, and each subscriber gets the same bytes behind the head of its own operation. A
-subscriber that is behind replays the log by itself and joins the others where they are.
+subscriber that is behind replays the log by itself and joins the others where they are; from then on it is an entry in
+its group and nothing else: no task waits for it, and it ends by a call.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -20,17 +20,23 @@ from pymongo.errors import PyMongoError
 from ulid import ULID
 
 from parley.execution import Engine, Operation, RequestRefused, formatted
+from parley.frames import SharedText
+from parley.protocol import NEXT_TAIL
 from resolvers.context import Context, SharedContext
-from services.entries import Entry, MemberRemoved, MessageChange
+from services.entries import Entry, MemberRemoved
 from services.errors import ChatError
+from services.feeds import Feeds
 from services.log import Log
 from services.services import Services
-from services.streams import CaughtUp, ConversationStream, Update
+from services.streams import CaughtUp, Update
 from services.tasks import Tasks
 
 RETRY_SECONDS = 0.5
-RUN = 64  # entries that are taken from the log at a time
+RUN = 64  # entries that are taken from the log at a time by who is behind
+RUN_BYTES = 64 * 1024  # of results that are sent at once to who is behind
+LIVE_RUN = 16  # entries that came together and are sent at once: the first waits for the last one's execution
 RENDERED = 256  # results that a group keeps for those who replay
+DELIVERIES = 500  # made before the event loop may do something else: about 2 ms
 
 _logger = structlog.get_logger()
 
@@ -38,14 +44,17 @@ _logger = structlog.get_logger()
 class Subscriber(Protocol):
     """Where the results of one subscription go."""
 
-    def next(self, payload: bytes) -> None:
-        """Send a result; never waits."""
+    def next(self, results: list[SharedText]) -> None:
+        """Send some results; never waits."""
 
     def complete(self) -> None:
         """Say that nothing follows."""
 
     def error(self, errors: list[dict[str, Any]]) -> None:
         """Say why it cannot go on."""
+
+    def fail(self) -> None:
+        """Close, so that the client comes back with its cursor: a result could not be made."""
 
     async def drained(self) -> None:
         """Wait until there is room for more results."""
@@ -55,128 +64,206 @@ class Subscriber(Protocol):
 class _Group:
     """Subscribers of one room whose results are equal."""
 
+    key: tuple[object, ...]
     engine: Engine
     executor: Executor[Any]
     context: Context
-    live: set["_Reader"] = field(default_factory=set)
+    log: Log
+    tasks: Tasks
+    live: dict["Reader", None] = field(default_factory=dict)  # in the order in which they came
     readers: int = 0
-    _rendered: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
+    _control: int = 0  # sequence of the control entry as of which the kept results were made
+    _rendered: OrderedDict[object, asyncio.Future[SharedText]] = field(default_factory=OrderedDict)
 
-    async def render(self, update: Update) -> bytes:
-        """Return the result for an update; that of an entry is made once."""
-        if not isinstance(update, Entry):
-            return await self._execute(update)
-        rendered = self._rendered
-        payload = rendered.get(update.sequence)
-        if payload is None:
-            payload = rendered[update.sequence] = await self._execute(update)
-            if len(rendered) > RENDERED:
-                rendered.popitem(last=False)
-        return payload
+    async def render(self, update: Update) -> SharedText:
+        """Return the result for an update; it is made once, however many ask for it."""
+        if self.log.state.control > self._control:
+            # A message in them may have changed, or be deleted, also one that is only quoted.
+            self._control, self._rendered = self.log.state.control, OrderedDict()
+        key = update.sequence if isinstance(update, Entry) else update  # an entry's number is quicker to look up
+        rendered = self._rendered.get(key)
+        if rendered is None:
+            rendered = self._rendered[key] = self.tasks.spawn(self._execute(update, key))
+            if len(self._rendered) > RENDERED:
+                self._rendered.popitem(last=False)
+        return rendered.result() if rendered.done() else await asyncio.shield(rendered)
 
-    def forget(self) -> None:
-        """Keep no result that was made before now, nor one that is being made: a message in it has changed."""
-        self._rendered = OrderedDict()
-
-    async def _execute(self, update: Update) -> bytes:
+    async def _execute(self, update: Update, key: object) -> SharedText:
         async def execute() -> bytes:
             # A context for each event: a loader that outlived it would serve old values.
             context = type(self.context)(self.context.services, self.context.claims)
             return await self.engine.event(self.executor, context, update, str(ULID()))
 
-        return await _patiently(execute)
+        try:
+            return SharedText(await _patiently(execute) + NEXT_TAIL)
+        except BaseException:
+            self._rendered.pop(key, None)  # whoever asks next tries again
+            raise
 
 
-@dataclass(slots=True, eq=False)
-class _Reader:
-    """One subscriber's place in the room's log."""
+class Reader:
+    """One subscriber's place in a room: behind and replaying, live, or ended."""
 
-    subscriber: Subscriber
-    viewer_id: str
-    group: _Group
-    position: int
-    ended: bool = False
+    __slots__ = ("_group", "_room", "ended", "since", "subscriber", "viewer_id")
 
-    def deliver(self, entry: Entry, payload: bytes) -> None:
-        """Send an entry's result unless it came already; the entry that removes the viewer is the last."""
-        if entry.sequence <= self.position:
-            return
-        self.position = entry.sequence
-        self.subscriber.next(payload)
-        if isinstance(entry, MemberRemoved) and entry.user_id == self.viewer_id:
+    def __init__(self, room: "_Room", group: _Group, subscriber: Subscriber, viewer_id: str) -> None:
+        self._room = room
+        self._group = group
+        self.subscriber = subscriber
+        self.viewer_id = viewer_id
+        self.since = 0  # the sequence after which it is live
+        self.ended = False
+        group.readers += 1
+        room.readers += 1
+
+    def cancel(self) -> None:
+        """Take nothing more; once is enough, twice is no harm."""
+        if not self.ended:
             self.ended = True
-            self.group.live.discard(self)
+            self._group.live.pop(self, None)
+            self._room.leave(self._group)
+
+    def is_last(self, entry: Entry) -> bool:
+        """Whether nothing may follow an entry: it removes this subscriber's viewer."""
+        return isinstance(entry, MemberRemoved) and entry.user_id == self.viewer_id
+
+    def complete(self) -> None:
+        """End after the last entry."""
+        if not self.ended:
+            self.cancel()
             self.subscriber.complete()
+
+    async def replay(self, position: int) -> None:
+        """Bring the subscriber to where the others are: what came after `position`, `CaughtUp`, then live."""
+        room, group, is_caught_up = self._room, self._group, False
+        while not self.ended:
+            if position >= room.position:
+                if is_caught_up:
+                    self.since = position  # who asks from now on may be ahead of those who are still being told
+                    group.live[self] = None
+                    return
+                # It takes a moment in which the room may move on: what came is replayed before the reader is live.
+                self.subscriber.next([await group.render(CaughtUp(room.conversation_id, position))])
+                is_caught_up = True
+                continue
+            limit = min(RUN, room.position - position)
+            entries = await _patiently(partial(room.log.entries, position, limit))
+            position = await self._send(entries)
+
+    async def _send(self, entries: list[Entry]) -> int:
+        """Send the results of some entries, many at once, as fast as the client takes them; return how far it came."""
+        position = entries[0].sequence - 1
+        results: list[SharedText] = []
+        size = 0
+        for entry in entries:
+            result = await self._group.render(entry)
+            results.append(result)
+            size += len(result)
+            is_last = self.is_last(entry)
+            if is_last or entry is entries[-1] or size > RUN_BYTES:
+                control = self._room.log.state.control
+                await self.subscriber.drained()
+                if self.ended or self._room.log.state.control > control:
+                    break  # in a long wait a message may have been deleted: what was not sent is taken and made again
+                self.subscriber.next(results)
+                position, results, size = entry.sequence, [], 0
+            if is_last:
+                self.complete()
+                break
+        return position
 
 
 class _Room:
     """A conversation's subscribers in this process."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    log: Log  # as soon as the room is open
+
+    def __init__(self, conversation_id: str, feeds: Feeds, tasks: Tasks, closed: Callable[["_Room"], None]) -> None:
+        self.conversation_id = conversation_id
         self.groups: dict[tuple[object, ...], _Group] = {}
-        self.position = 0
-        self.readers = 0
+        self.position = 0  # the newest entry that was, or is being, told to all who are live
+        self.readers = 0  # how many are in, or on their way
+        self._feeds = feeds
         self._tasks = tasks
-        self._log: Log | None = None
+        self._closed = closed
         self._telling: asyncio.Task[None] | None = None
+        self._is_open = False
+        self._opening = tasks.spawn(self._open())
 
-    def enter(self, log: Log) -> None:
-        """Follow the log from where it is now, if nobody has done so yet."""
-        if self._log is None:
-            self._log = log
-            self.position = log.sequence
+    async def opened(self) -> Log:
+        """Return the log as soon as it is watched; however many ask, it is opened once.
 
-    def wake(self) -> None:
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        await asyncio.shield(self._opening)
+        return self.log
+
+    def leave(self, group: _Group | None = None) -> None:
+        """Let a reader go; the last one closes its group and the room."""
+        if group is not None:
+            group.readers -= 1
+            if not group.readers:
+                del self.groups[group.key]
+        self.readers -= 1
+        if not self.readers:
+            self._closed(self)
+            if self._is_open:
+                self._feeds.unwatch(self.log, self._wake)
+
+    async def _open(self) -> None:
+        """Watch the log; when everybody has left meanwhile, let it go again."""
+        try:
+            log = await self._feeds.watch(self.conversation_id, self._wake)
+        except BaseException:
+            self._closed(self)  # whoever comes next tries again
+            raise
+        if self.readers:
+            self.log, self.position, self._is_open = log, log.sequence, True
+        else:
+            self._feeds.unwatch(log, self._wake)
+
+    def _wake(self) -> None:
         """Tell the subscribers what is new."""
-        if self._log is not None and self._telling is None and self.position < self._log.sequence:
+        if self._is_open and self._telling is None and self.position < self.log.sequence:
             self._telling = self._tasks.spawn(self._tell())
 
-    async def replay(self, reader: _Reader, log: Log) -> None:
-        """Bring a reader to where the others are: the past, `CaughtUp`, then live."""
-        caught_up = False
-        while not reader.ended:
-            if reader.position >= self.position:
-                if caught_up:
-                    reader.group.live.add(reader)
-                    return
-                # It takes a moment in which the room may move on: what came is replayed before the reader is live.
-                notice = CaughtUp(log.conversation_id, reader.position)
-                reader.subscriber.next(await reader.group.render(notice))
-                caught_up = True
-                continue
-            limit = min(RUN, self.position - reader.position)
-            entries = await _patiently(partial(log.entries, reader.position, limit))
-            control = log.state.control
-            for entry in entries:
-                await reader.subscriber.drained()
-                if log.state.control > control:
-                    break  # a message among the rest may have been deleted meanwhile: they are taken again
-                reader.deliver(entry, await reader.group.render(entry))
-                if reader.ended:
-                    return
-
     async def _tell(self) -> None:
-        assert self._log is not None
         try:
-            while self.position < self._log.sequence:
-                for entry in await _patiently(partial(self._log.entries, self.position, RUN)):
-                    await self._tell_all(entry)
+            while self.position < self.log.sequence:
+                entries = await _patiently(partial(self.log.entries, self.position, LIVE_RUN))
+                removal = next((entry for entry in entries if isinstance(entry, MemberRemoved)), entries[-1])
+                await self._tell_all(entries[: entries.index(removal) + 1])
+        except Exception:
+            _logger.exception("room.failed", conversation=self.conversation_id)
+            for group in tuple(self.groups.values()):
+                for reader in tuple(group.live):
+                    reader.subscriber.fail()
+            self.position = self.log.sequence  # nobody is live any more, and who replays does not need it
         finally:
             self._telling = None
 
-    async def _tell_all(self, entry: Entry) -> None:
-        if isinstance(entry, MessageChange):
-            for group in self.groups.values():
-                group.forget()
-        payloads: dict[_Group, bytes] = {}
-        while missing := [group for group in self.groups.values() if group.live and group not in payloads]:
+    async def _tell_all(self, entries: list[Entry]) -> None:
+        """Tell everybody of some entries, of which only the last may remove somebody."""
+        results: dict[_Group, list[SharedText]] = {}
+        while missing := [group for group in self.groups.values() if group.live and group not in results]:
             for group in missing:
-                payloads[group] = await group.render(entry)
-        # No wait from here on: who is live now is live at exactly the entry before this one.
-        for group, payload in payloads.items():
-            for reader in tuple(group.live):
-                reader.deliver(entry, payload)
-        self.position = entry.sequence
+                results[group] = [await group.render(entry) for entry in entries]
+        # Who is live now gets the entries from here, and whoever becomes live from now on has replayed them.
+        told = [(run, list(group.live)) for group, run in results.items()]
+        self.position = entries[-1].sequence
+        before, left = entries[0].sequence - 1, DELIVERIES
+        for run, readers in told:
+            for reader in readers:
+                if reader.ended or reader.since >= self.position:
+                    continue
+                reader.subscriber.next(run if reader.since <= before else run[reader.since - before :])
+                if reader.is_last(entries[-1]):
+                    reader.complete()
+                left -= 1
+                if not left:
+                    await asyncio.sleep(0)
+                    left = DELIVERIES
 
 
 async def _patiently[T](work: Callable[[], Awaitable[T]]) -> T:
@@ -202,70 +289,67 @@ class Fanout:
         """End what is still being told."""
         await self._tasks.close()
 
-    async def run(
+    async def subscribe(
         self,
         operation: Operation,
         variables: dict[str, Any] | None,
         context: Context,
         subscriber: Subscriber,
         request_id: str,
-    ) -> None:
-        """Serve one subscription until it ends or this is cancelled."""
+    ) -> Reader | None:
+        """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
+        asked_at = asyncio.get_running_loop().time()
         try:
             executor = self._engine.executor(operation, variables, context)
             stream = await self._engine.open_stream(executor, request_id)
-            async with self._room(stream) as (room, log):
-                start = await self._services.streams.start(stream, log)
-                async with self._group(room, operation, variables, context, executor) as group:
-                    reader = _Reader(subscriber, stream.viewer_id, group, start.sequence)
-                    try:
-                        if start.notice is not None:
-                            subscriber.next(await group.render(start.notice))
-                        await room.replay(reader, log)
-                        if not reader.ended:
-                            await asyncio.Event().wait()
-                    finally:
-                        reader.ended = True
-                        group.live.discard(reader)
+            room = self._room(stream.conversation_id)
+            room.readers += 1
+            try:
+                log = await room.opened()
+                start = await self._services.streams.start(stream, log, asked_at)
+                group = self._group(room, operation, variables, context, executor)
+                reader = Reader(room, group, subscriber, stream.viewer_id)
+            finally:
+                room.leave()
+            try:
+                if start.notice is not None:
+                    subscriber.next([await group.render(start.notice)])
+                await reader.replay(start.sequence)
+            except BaseException:
+                reader.cancel()
+                raise
         except RequestRefused as refused:
             subscriber.error(refused.errors)
         except (ChatError, PyMongoError) as error:
             subscriber.error([formatted(GraphQLError(str(error), original_error=error), request_id)])
+        else:
+            return None if reader.ended else reader
+        return None
 
-    @asynccontextmanager
-    async def _room(self, stream: ConversationStream) -> AsyncIterator[tuple[_Room, Log]]:
-        room = self._rooms.get(stream.conversation_id)
+    def _room(self, conversation_id: str) -> _Room:
+        room = self._rooms.get(conversation_id)
         if room is None:
-            room = self._rooms[stream.conversation_id] = _Room(self._tasks)
-        room.readers += 1
-        try:
-            async with self._services.streams.feeds.watch(stream.conversation_id, room.wake) as log:
-                room.enter(log)
-                yield room, log
-        finally:
-            room.readers -= 1
-            if not room.readers:
-                self._rooms.pop(stream.conversation_id, None)
+            room = _Room(conversation_id, self._services.streams.feeds, self._tasks, self._close)
+            self._rooms[conversation_id] = room
+        return room
 
-    @asynccontextmanager
-    async def _group(
+    def _close(self, room: _Room) -> None:
+        if self._rooms.get(room.conversation_id) is room:
+            del self._rooms[room.conversation_id]
+
+    def _group(
         self,
         room: _Room,
         operation: Operation,
         variables: dict[str, Any] | None,
         context: Context,
         executor: Executor[Any],
-    ) -> AsyncIterator[_Group]:
+    ) -> _Group:
         share = operation.sharing
+        assert share is not None  # it is a subscription
         key = share.key(operation.query, operation.name, variables, context.viewer_id)
         group = room.groups.get(key)
         if group is None:
             shared = context if share.viewer else SharedContext(context.services, None)
-            group = room.groups[key] = _Group(self._engine, executor, shared)
-        group.readers += 1
-        try:
-            yield group
-        finally:
-            group.readers -= 1
-            if not group.readers:
-                room.groups.pop(key, None)
+            group = room.groups[key] = _Group(key, self._engine, executor, shared, room.log, self._tasks)
+        return group

@@ -1,20 +1,21 @@
 """graphql-transport-ws as a state machine; it never touches a socket, a task or a clock.
 
-One `Connection` stands for one WebSocket. What the client sent goes in and comes out as events; the frames to send come
-out as UTF-8 bytes, which a transport may put into raw frames or decode. Who the client is and what its operations do is
-decided elsewhere.
+One `Connection` stands for one WebSocket. What the client sent goes in and comes out as events; the messages to send
+come out as UTF-8 bytes, which a transport puts into frames. Who the client is and what its operations do is decided
+elsewhere.
 """
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import orjson
 
+from parley.frames import MESSAGE_BYTES
+
 SUBPROTOCOL = "graphql-transport-ws"
-MESSAGE_BYTES = 256 * 1024
 ID_CHARACTERS = 128
 JSON_LEVELS = 64
 REASON_BYTES = 123  # a close frame has 125 bytes for its code and reason (RFC 6455, 5.5)
@@ -38,7 +39,7 @@ type JsonObject = dict[str, Any]
 
 
 class CloseCode(IntEnum):
-    """Why the server closes a socket; no other code is ever sent.
+    """Why the server closes a socket; no other code is ever sent, but back to a client that closes with it.
 
     On 1008, 1009, 1011 and 4500 a graphql-ws client gives up for good, so these are not among them.
     """
@@ -60,6 +61,13 @@ class CloseCode(IntEnum):
         return self not in {4400, 4401, 4406, 4409, 4429}
 
 
+class Work(Protocol):
+    """Whatever serves an operation."""
+
+    def cancel(self) -> object:
+        """Stop serving it."""
+
+
 class Operation:
     """One operation of a client, from its `subscribe` until either side ends it.
 
@@ -67,13 +75,14 @@ class Operation:
     still produces cannot reach its successor. Every method returns None once the operation has ended.
     """
 
-    __slots__ = ("_connection", "active", "id", "next_head", "subscription")
+    __slots__ = ("_connection", "active", "id", "next_head", "subscription", "work")
 
     def __init__(self, connection: "Connection", operation_id: str) -> None:
         self._connection = connection
         self.id = operation_id
         self.active = True
         self.subscription = False
+        self.work: Work | None = None  # the transport's own: what is to be stopped when the operation ends early
         # A `next` frame is this head, a payload and NEXT_TAIL; only the head differs between subscribers.
         self.next_head = b'{"id":' + orjson.dumps(operation_id) + b',"type":"next","payload":'
 
@@ -139,6 +148,7 @@ class Close:
 
     code: CloseCode
     reason: str
+    ended: tuple[Operation, ...] = field(default=(), compare=False)  # operations that this ends: stop working on them
 
 
 type Event = Init | Subscribe | Complete | Send | Close
@@ -165,16 +175,19 @@ class Connection:
         return sum(operation.subscription for operation in self._operations.values())
 
     @property
+    def is_answering(self) -> bool:
+        """Whether a query or a mutation is being worked on."""
+        return self.subscriptions < len(self._operations)
+
+    @property
     def deadline(self) -> float:
         """When `on_timer` has something to do; it moves with every message, and is infinite once closed."""
         return min(self._ping_at, self._expires)
 
-    def receive_text(self, data: bytes | str, now: float) -> list[Event]:
+    def receive_text(self, data: bytes, now: float) -> list[Event]:
         """Take one whole text message; whatever it contains, this raises nothing."""
         if self.closed:
             return []
-        if isinstance(data, str):
-            data = data.encode(errors="surrogatepass")  # a lone surrogate is then refused as bad UTF-8
         if len(data) > MESSAGE_BYTES:
             return self.receive_oversized(data)
         if self._state != "opened":
@@ -186,7 +199,11 @@ class Connection:
 
     def receive_binary(self) -> list[Event]:
         """Refuse a binary message, whatever its content: the protocol is text."""
-        return self._closing(CloseCode.BAD_REQUEST, "Binary messages are not accepted")
+        return self.receive_violation("Binary messages are not accepted")
+
+    def receive_violation(self, reason: str) -> list[Event]:
+        """Refuse what is no message at all."""
+        return self._closing(CloseCode.BAD_REQUEST, reason)
 
     def receive_oversized(self, head: bytes) -> list[Event]:
         """Refuse a message over 256 KiB, given its first 2 KiB or more: an `error` for its operation, then 1013."""
@@ -211,10 +228,11 @@ class Connection:
             return None
         self._state = "closed"
         self._expires = self._ping_at = math.inf
-        for operation in self._operations.values():
+        ended = tuple(self._operations.values())
+        for operation in ended:
             operation.active = False
         self._operations.clear()
-        return Close(code, _clip(reason, REASON_BYTES))
+        return Close(code, _clip(reason, REASON_BYTES), ended)
 
     def on_timer(self, now: float) -> list[Event]:
         """Do what is due: a ping every 20 s, and the end of a client that stays silent or never introduces itself."""

@@ -1,16 +1,29 @@
-"""Runs an app on uvicorn, with what the protocol asks of it."""
+"""Runs an app on uvicorn, with what every process of Parley asks of it."""
 
 import logging
+from typing import Any
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-# Above Parley's own limit, so that Parley answers before uvicorn closes with 1009, on which clients give up for good.
-FRAME_BYTES = 1024 * 1024
+
+def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.Config:
+    """Return how an app is served; `ws` is the class that takes over connections which ask for a WebSocket."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        ws=ws,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
 
 
-def serve(app: ASGIApp, *, host: str, port: int) -> None:
+def run(server: uvicorn.Server) -> None:
     """Serve until SIGTERM or SIGINT."""
     structlog.configure(
         processors=[
@@ -24,17 +37,4 @@ def serve(app: ASGIApp, *, host: str, port: int) -> None:
     )
     # It says several lines each time it tries a broker that is away; what matters of that we log ourselves.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        ws="websockets-sansio",
-        ws_max_size=FRAME_BYTES,
-        # Parley pings by the protocol itself; uvicorn's own would close with 1011, on which clients give up for good.
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
+    server.run()

@@ -1,198 +1,321 @@
-"""graphql-transport-ws over ASGI: one socket's tasks, its bounded outbox, and who may stay."""
+"""graphql-transport-ws on raw sockets: what one costs while nothing happens is an object or two and no task.
+
+uvicorn hands over a connection that asked for a WebSocket, and from there everything is here: bytes in, bytes out, a
+bounded outbox, deadlines, and who may stay. Decision 9 says why this is no ASGI app.
+"""
 
 import asyncio
 import math
 import time
 from collections import deque
-from functools import partial
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, override
 
 import orjson
 import structlog
-from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
 from ulid import ULID
 
-from parley import protocol
+from parley import frames, protocol
 from parley.execution import Engine, Errors, Operation, RequestRefused
 from parley.fanout import Fanout
+from parley.handshake import answer
 from parley.protocol import CloseCode
+from parley.sweeper import Sweeper
 from resolvers.context import Context
-from services.clock import now
+from services import clock
 from services.errors import TokenExpired, Unauthenticated
 from services.services import Services
+from services.tasks import Tasks
 from services.tokens import Claims
 
+PATH = "/graphql"
 OUTBOX_FRAMES = 256
 OUTBOX_BYTES = 1024 * 1024
 BLOCKED_SECONDS = 10.0  # a write that takes longer belongs to a reader that is gone or far too slow
-GOODBYE_SECONDS = 1.0
+GOODBYE_SECONDS = 0.7  # with the sweeper's delay, a closed socket is gone within 1 s
 EXPIRY_GRACE_SECONDS = 5.0
-LOOK_SECONDS = 5.0  # deadlines move with every message, so a socket looks again at least this often
+ANSWERING_SECONDS = 5.0  # what queries and mutations may take that a stopping process lets finish
 PUBLIC_FIELDS = frozenset({"health", "__schema", "__type", "__typename"})
 
 _logger = structlog.get_logger()
 
 
-class _Outbox:
-    """Frames that wait for the client, at most 256 of them or 1 MiB."""
-
-    def __init__(self) -> None:
-        self._frames: deque[bytes] = deque()
-        self._bytes = 0
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._nothing = asyncio.Event()
-        self._nothing.set()
-
-    def put(self, frame: bytes) -> bool:
-        """Take a frame; False when there is no room for it."""
-        if len(self._frames) >= OUTBOX_FRAMES or self._bytes + len(frame) > OUTBOX_BYTES:
-            return False
-        self._frames.append(frame)
-        self._bytes += len(frame)
-        if len(self._frames) >= OUTBOX_FRAMES // 2 or self._bytes >= OUTBOX_BYTES // 2:
-            self._room.clear()
-        self._filled.set()
-        self._nothing.clear()
-        return True
-
-    async def get(self) -> bytes:
-        """Return the oldest frame as soon as there is one."""
-        if not self._frames:
-            self._nothing.set()
-            self._filled.clear()
-            await self._filled.wait()
-        frame = self._frames.popleft()
-        self._bytes -= len(frame)
-        if len(self._frames) < OUTBOX_FRAMES // 2 and self._bytes < OUTBOX_BYTES // 2:
-            self._room.set()
-        return frame
-
-    async def empty(self) -> None:
-        """Wait until nothing is left in it."""
-        await self._nothing.wait()
-
-    async def half_empty(self) -> None:
-        """Wait until less than half of it is used."""
-        await self._room.wait()
-
-
-class Transport:
-    """Accepts sockets and serves them."""
+class Sockets:
+    """All sockets of this process, and what they need."""
 
     def __init__(self, engine: Engine, fanout: Fanout, services: Services) -> None:
         self.engine = engine
         self.fanout = fanout
         self.services = services
+        self.sweeper = Sweeper()
+        self.tasks = Tasks()
+        self.open: set[Socket] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one socket until either side ends it."""
-        socket = WebSocket(scope, receive, send)
-        if not self._may_come_from(socket.headers.get("origin"), socket.headers.get("host")):
-            await socket.close()  # before it is accepted: HTTP 403
-            return
-        if protocol.SUBPROTOCOL not in scope["subprotocols"]:
-            await socket.accept()
-            await socket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
-            return
-        await socket.accept(protocol.SUBPROTOCOL)
-        await _Socket(self, socket).serve()
-
-    def _may_come_from(self, origin: str | None, host: str | None) -> bool:
-        """Browsers name the page's origin; a page elsewhere may come only where the operator allows it."""
-        if origin is None:
-            return True
-        allowed = self.services.settings.allowed_origins
-        return "*" in allowed or origin in allowed or origin.partition("://")[2] == host
+    async def close(self) -> None:
+        """End what is left."""
+        self.sweeper.close()
+        for socket in tuple(self.open):
+            socket.abort()
+        await self.tasks.close()
 
 
-class _Socket:
-    """One accepted socket."""
+class Outbox:
+    """Frames that wait behind a write that the kernel has not taken yet: at most 256 of them or 1 MiB."""
 
-    def __init__(self, transport: Transport, socket: WebSocket) -> None:
-        self._transport = transport
-        self._socket = socket
+    __slots__ = ("_bytes", "_frames", "_room", "blocked_at")
+
+    def __init__(self, blocked_at: float) -> None:
+        self.blocked_at = blocked_at  # since when nothing was taken
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._room: asyncio.Future[None] | None = None  # while somebody waits until it is half empty
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def has_room(self, frame: bytes) -> bool:
+        """Whether a frame may be put in."""
+        return len(self._frames) < OUTBOX_FRAMES and self._bytes + len(frame) <= OUTBOX_BYTES
+
+    def put(self, frame: bytes) -> None:
+        """Take a frame."""
+        self._frames.append(frame)
+        self._bytes += len(frame)
+
+    def get(self) -> bytes:
+        """Return the oldest frame."""
+        frame = self._frames.popleft()
+        self._bytes -= len(frame)
+        if self._room is not None and self._is_half_empty():
+            self.release()
+        return frame
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._frames.clear()
+        self._bytes = 0
+        self.release()
+
+    async def half_empty(self) -> None:
+        """Wait until less than half of it is used."""
+        while not self._is_half_empty():
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    def release(self) -> None:
+        """Let go whoever waits for room."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None
+
+    def _is_half_empty(self) -> bool:
+        return len(self._frames) < OUTBOX_FRAMES // 2 and self._bytes < OUTBOX_BYTES // 2
+
+
+class Socket(asyncio.Protocol):
+    """One client's connection, as uvicorn makes it of an HTTP one (`uvicorn.Config(ws=Socket)`)."""
+
+    __slots__ = (
+        "_claims",
+        "_connection",
+        "_gone_at",
+        "_is_open",
+        "_leave_by",
+        "_outbox",
+        "_reader",
+        "_sockets",
+        "_transport",
+        "tick",
+    )
+
+    def __init__(self, *, app_state: dict[str, Any], **_: object) -> None:
+        self.tick = -1  # the sweeper's
+        self._sockets: Sockets = app_state["sockets"]
+        self._transport: asyncio.Transport  # from `connection_made` on
+        self._is_open = False  # whether the request was answered
+        self._reader = frames.Reader()
         self._connection = protocol.Connection(time.monotonic())
-        self._outbox = _Outbox()
-        self._operations: dict[protocol.Operation, asyncio.Task[None]] = {}
         self._claims: Claims | None = None
-        self._closing: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self._outbox: Outbox | None = None  # None while the kernel takes everything at once
+        self._leave_by = math.inf  # when a client that is asked to leave is closed, whatever is being answered
+        self._gone_at = math.inf  # when the connection is cut after the close frame
 
-    async def serve(self) -> None:
-        """Run the socket's tasks; the first that ends ends all."""
-        ending: list[asyncio.Task[None]] = [
-            asyncio.create_task(self._read()),
-            asyncio.create_task(self._write()),
-            asyncio.create_task(self._keep()),
-        ]
-        try:
-            first: set[asyncio.Future[Any]] = {*ending, self._closing}
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            if self._closing.done():
-                await self._say_goodbye(*self._closing.result())
-        finally:
-            self._connection.close(CloseCode.NORMAL, "")
-            tasks = [*ending, *self._operations.values()]
-            for task in tasks:
-                task.cancel()
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(outcome, Exception):
-                    _logger.error("socket.failed", exc_info=outcome)
+    # ------------------------------------------------------------ the connection
 
-    # ------------------------------------------------------------ the client's messages
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is for a stream
+        self._transport = transport
+        transport.set_write_buffer_limits(0)  # so that `pause_writing` says when the kernel has not taken everything
+        # The HTTP protocol and its parser hold each other, and with them the request, until a full garbage collection.
+        asyncio.get_running_loop().call_soon(setattr, transport.get_protocol(), "parser", None)
 
-    async def _read(self) -> None:
-        while True:
-            message = await self._socket.receive()
-            if message["type"] == "websocket.disconnect":
+    @override
+    def data_received(self, data: bytes) -> None:
+        if not self._is_open:
+            self._shake_hands(data)  # uvicorn has parsed the request and hands it over whole
+            return
+        for event in self._reader.receive(data):
+            if self._gone_at != math.inf:
+                return  # nothing may follow the close frame
+            self._take(event)
+
+    @override
+    def pause_writing(self) -> None:
+        self._outbox = Outbox(time.monotonic())
+        self._look_in_time()
+
+    @override
+    def resume_writing(self) -> None:
+        outbox, self._outbox = self._outbox, None
+        while outbox:
+            self._transport.write(outbox.get())
+            if self._outbox is not None:  # `pause_writing` was called: not all of it was taken
+                self._outbox = outbox
+                outbox.blocked_at = time.monotonic()
                 return
-            text = message.get("text")
-            if text is None:
-                events = self._connection.receive_binary()
-            else:
-                events = self._connection.receive_text(text, time.monotonic())
-            await self._handle(events)
+        if outbox is not None:
+            outbox.release()
+        if self._gone_at != math.inf:
+            self._transport.write_eof()
 
-    async def _keep(self) -> None:
-        """Ping, and end what is silent or whose token ran out."""
-        while True:
-            left = self._seconds_left()
-            if left <= 0:
-                self._close(CloseCode.FORBIDDEN, "Token expired")
-                return
-            await asyncio.sleep(max(0.0, min(self._connection.deadline - time.monotonic(), left, LOOK_SECONDS)))
-            await self._handle(self._connection.on_timer(time.monotonic()))
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._end()
+        self._transport.abort()
+
+    def _end(self) -> None:
+        """Let go of everything; nothing is sent or taken from here on."""
+        self._gone_at = 0.0
+        self._sockets.open.discard(self)
+        self._sockets.sweeper.forget(self)
+        if (close := self._connection.close(CloseCode.NORMAL, "")) is not None:
+            self._stop(close.ended)
+        if self._outbox is not None:
+            self._outbox.clear()
+
+    def _shake_hands(self, request: bytes) -> None:
+        """Answer the HTTP request."""
+        self._is_open = True
+        services = self._sockets.services
+        reply = answer(
+            request,
+            path=PATH,
+            allowed_origins=services.settings.allowed_origins,
+            is_draining=services.health.draining,
+        )
+        self._transport.write(reply.data)
+        if not reply.is_accepted:
+            self._gone_at = 0.0
+            self._transport.close()
+            return
+        self._sockets.open.add(self)
+        self._look_in_time()
+        if not reply.speaks_protocol:
+            self._close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+
+    # ------------------------------------------------------------ time
+
+    def sweep(self, now: float) -> float:
+        """Do what is due: ping, or end what is silent, blocked, expired, or was told to leave."""
+        if now >= self._gone_at:
+            self.abort()
+            return math.inf
+        if self._seconds_left() <= 0:
+            self._close(CloseCode.FORBIDDEN, "Token expired")
+        elif now >= self._leave_by:
+            self._close(CloseCode.DRAINING, "Restarting")
+        elif self._outbox is not None and now >= self._outbox.blocked_at + BLOCKED_SECONDS:
+            self._close_slow()
+        else:
+            for event in self._connection.on_timer(now):
+                self._do(event)
+        return self._due()
+
+    def _due(self) -> float:
+        """Return when to look again."""
+        if self._gone_at != math.inf:
+            return self._gone_at
+        return min(
+            self._connection.deadline,
+            time.monotonic() + self._seconds_left(),
+            self._leave_by,
+            math.inf if self._outbox is None else self._outbox.blocked_at + BLOCKED_SECONDS,
+        )
+
+    def _look_in_time(self) -> None:
+        """Let the sweeper know that something may be due sooner than it was."""
+        self._sockets.sweeper.watch(self, self._due())
 
     def _seconds_left(self) -> float:
         """Return how long this client may stay with its token."""
         if self._claims is None:
             return math.inf
-        return (self._claims.expires_at - now()).total_seconds() + EXPIRY_GRACE_SECONDS
+        return (self._claims.expires_at - clock.now()).total_seconds() + EXPIRY_GRACE_SECONDS
 
-    async def _handle(self, events: list[protocol.Event]) -> None:
-        for event in events:
-            match event:
-                case protocol.Send(data):
-                    self.send(data)
-                case protocol.Init(payload):
-                    await self._let_in(payload)
-                case protocol.Subscribe(operation):
-                    task = asyncio.create_task(self._run(event))
-                    self._operations[operation] = task
-                    task.add_done_callback(partial(self._forget, operation))
-                case protocol.Complete(operation):
-                    if operation in self._operations:
-                        self._operations[operation].cancel()
-                case protocol.Close(code, reason):
-                    self._finish(code, reason)
+    def leave(self) -> None:
+        """Send the client away to another process, after the queries and mutations that are being answered."""
+        if self._connection.is_answering:
+            self._leave_by = time.monotonic() + ANSWERING_SECONDS
+            self._look_in_time()
+        else:
+            self._close(CloseCode.DRAINING, "Restarting")
+
+    # ------------------------------------------------------------ the client's messages
+
+    def _take(self, event: frames.Event) -> None:
+        connection, answers = self._connection, list[protocol.Event]()
+        match event:
+            case frames.Text(data):
+                answers = connection.receive_text(data, time.monotonic())
+            case frames.Binary():
+                answers = connection.receive_binary()
+            case frames.Oversized(head):
+                answers = connection.receive_oversized(head)
+            case frames.Violation(reason):
+                answers = connection.receive_violation(reason)
+            case frames.Ping(data):
+                self.write([frames.pong(data)])
+            case frames.Closing(data):
+                if (close := connection.close(CloseCode.NORMAL, "")) is not None:
+                    self._finish(close, frames.closing(data))
+        for answer_ in answers:
+            self._do(answer_)
+
+    def _do(self, event: protocol.Event) -> None:
+        match event:
+            case protocol.Send(data):
+                self.send(data)
+            case protocol.Init(payload):
+                self._spawn(self._let_in(payload))
+            case protocol.Subscribe(operation):
+                operation.work = self._spawn(self._run(event))
+            case protocol.Complete(operation):
+                self._stop((operation,))
+            case protocol.Close(code, reason):
+                self._finish(event, frames.close(code, reason))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work for this client; when it fails the client may try again on another socket."""
+
+        async def run() -> None:
+            try:
+                await work
+            except Exception:
+                _logger.exception("socket.failed")
+                self.fail()
+
+        return self._sockets.tasks.spawn(run())
 
     async def _let_in(self, payload: dict[str, Any]) -> None:
         try:
             token = _token(payload)
             if token is not None:
-                self._claims = await self._transport.services.sessions.authenticate(token, now())
+                self._claims = await self._sockets.services.sessions.authenticate(token, clock.now())
         except TokenExpired:
             self._close(CloseCode.FORBIDDEN, "Token expired")
         except Unauthenticated:
@@ -201,28 +324,37 @@ class _Socket:
             ack = self._connection.ack()
             if ack is not None:
                 self.send(ack)
+                self._look_in_time()
 
     # ------------------------------------------------------------ operations
 
     async def _run(self, request: protocol.Subscribe) -> None:
-        answer = _Answer(self, request.operation)
-        request_id = str(ULID())
-        context = Context(self._transport.services, self._claims)
+        """Answer a query or a mutation, or bring a subscription to where it is live."""
+        operation = request.operation
+        client = _Answer(self, operation)
         try:
-            operation = self._transport.engine.operation(request.query, request.operation_name)
-            self._refuse_strangers(operation)
-            if operation.is_subscription:
-                refusal = request.operation.subscribe()
-                if refusal is not None:
-                    self.send(refusal)
-                    return
-                await self._transport.fanout.run(operation, request.variables, context, answer, request_id)
-            else:
-                response = await self._transport.engine.execute(operation, request.variables, context, request_id)
-                answer.next(orjson.dumps(response))
-                answer.complete()
+            await self._answer(request, client)
         except RequestRefused as refused:
-            answer.error(refused.errors)
+            client.error(refused.errors)
+        if self._leave_by != math.inf and not self._connection.is_answering:
+            self._close(CloseCode.DRAINING, "Restarting")
+
+    async def _answer(self, request: protocol.Subscribe, client: "_Answer") -> None:
+        sockets, request_id = self._sockets, str(ULID())
+        context = Context(sockets.services, self._claims)
+        operation = sockets.engine.operation(request.query, request.operation_name)
+        self._refuse_strangers(operation)
+        if not operation.is_subscription:
+            response = await sockets.engine.execute(operation, request.variables, context, request_id)
+            client.answer(orjson.dumps(response))
+        elif (refusal := request.operation.subscribe()) is not None:
+            self.send(refusal)
+        else:
+            reader = await sockets.fanout.subscribe(operation, request.variables, context, client, request_id)
+            if request.operation.active:
+                request.operation.work = reader
+            elif reader is not None:
+                reader.cancel()  # its last replayed entry was one too many for the client
 
     def _refuse_strangers(self, operation: Operation) -> None:
         """A socket without a token may ask for what is public only."""
@@ -235,84 +367,100 @@ class _Socket:
             message = "Sign in and send the access token in the payload of `connection_init`."
             raise RequestRefused([{"message": message, "extensions": {"code": "UNAUTHENTICATED", "retryable": False}}])
 
-    def _forget(self, operation: protocol.Operation, task: asyncio.Task[None]) -> None:
-        del self._operations[operation]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.error("operation.failed", exc_info=error)
-            self._close(CloseCode.TRY_AGAIN_LATER, "Something went wrong")
-
-    def stop(self, operation: protocol.Operation) -> None:
-        """End the work on an operation that has ended."""
-        task = self._operations.get(operation)
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
+    def _stop(self, operations: tuple[protocol.Operation, ...]) -> None:
+        """End the work on operations that have ended."""
+        for operation in operations:
+            if operation.work is not None:
+                operation.work.cancel()
+                operation.work = None  # they know each other, and should not wait for a garbage collection
 
     # ------------------------------------------------------------ to the client
 
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; a client that leaves no room for it is closed, and its cursor heals it."""
-        if not self._closing.done() and not self._outbox.put(frame):
-            self._close(CloseCode.TRY_AGAIN_LATER, "Too slow")
+    def send(self, message: bytes) -> None:
+        """Send a message."""
+        self.write([frames.text(message)])
+
+    def write(self, run: list[bytes]) -> None:
+        """Send frames by one call to the kernel, or queue them behind what it has not taken yet.
+
+        A client that leaves no room for them is closed, and its cursor heals it.
+        """
+        if self._outbox is None:
+            self._transport.write(b"".join(run))
+            return
+        for frame in run:
+            if not self._outbox.has_room(frame):
+                self._close_slow()
+                return
+            self._outbox.put(frame)
 
     async def drained(self) -> None:
         """Wait until there is room for more."""
-        await self._outbox.half_empty()
+        if self._outbox is not None:
+            await self._outbox.half_empty()
 
-    async def _write(self) -> None:
-        while True:
-            frame = await self._outbox.get()
-            try:
-                async with asyncio.timeout(BLOCKED_SECONDS):
-                    await self._socket.send_text(frame.decode())
-            except TimeoutError:
-                self._close(CloseCode.TRY_AGAIN_LATER, "Too slow")
-                return
-            except WebSocketDisconnect:
-                return
+    def fail(self) -> None:
+        """Close because of an error of ours; another socket may have more luck."""
+        self._close(CloseCode.TRY_AGAIN_LATER, "Something went wrong")
+
+    def _close_slow(self) -> None:
+        assert self._outbox is not None
+        self._outbox.clear()
+        self._close(CloseCode.TRY_AGAIN_LATER, "Too slow")
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if (close := self._connection.close(code, reason)) is not None:
-            self._finish(close.code, close.reason)
+            self._finish(close, frames.close(close.code, close.reason))
 
-    def _finish(self, code: CloseCode, reason: str) -> None:
-        if not self._closing.done():
-            self._closing.set_result((code, reason))
-
-    async def _say_goodbye(self, code: int, reason: str) -> None:
-        """Send what is queued as far as the client takes it at once, then the close frame."""
-        try:
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await self._outbox.empty()
-                await self._socket.close(code, reason)
-        except (TimeoutError, RuntimeError, WebSocketDisconnect):
-            pass  # the client has gone already
+    def _finish(self, close: protocol.Close, frame: bytes) -> None:
+        """Send the last frame, and end the connection whether or not the client answers."""
+        self._stop(close.ended)
+        self._gone_at = time.monotonic() + GOODBYE_SECONDS
+        self._look_in_time()
+        if self._outbox is None:
+            self._transport.write(frame)
+        else:
+            self._outbox.put(frame)
+            self._outbox.release()
+        if self._outbox is None:
+            # Half closed, so that the client sees the end at once; cut while it still sends, the frame might be lost.
+            self._transport.write_eof()
 
 
 class _Answer:
     """Where the results of one operation go."""
 
-    def __init__(self, socket: _Socket, operation: protocol.Operation) -> None:
+    __slots__ = ("_operation", "_socket")
+
+    def __init__(self, socket: Socket, operation: protocol.Operation) -> None:
         self._socket = socket
         self._operation = operation
 
-    def next(self, payload: bytes) -> None:
-        frame = self._operation.next(payload)
-        if frame is not None:
-            self._socket.send(frame)
+    def next(self, results: list[frames.SharedText]) -> None:
+        if self._operation.active:
+            head = self._operation.next_head
+            self._socket.write([result.frame(head) for result in results])
+
+    def answer(self, payload: bytes) -> None:
+        """Send the only result."""
+        for message in (self._operation.next(payload), self._operation.complete()):
+            if message is not None:
+                self._socket.send(message)
 
     def complete(self) -> None:
-        self._end(self._operation.complete())
+        self._operation.work = None
+        if (message := self._operation.complete()) is not None:
+            self._socket.send(message)
 
     def error(self, errors: Errors) -> None:
-        self._end(self._operation.error(orjson.dumps(errors)))
+        if (message := self._operation.error(orjson.dumps(errors))) is not None:
+            self._socket.send(message)
+
+    def fail(self) -> None:
+        self._socket.fail()
 
     async def drained(self) -> None:
         await self._socket.drained()
-
-    def _end(self, frame: bytes | None) -> None:
-        if frame is not None:
-            self._socket.send(frame)
-        self._socket.stop(self._operation)
 
 
 def _token(payload: dict[str, Any]) -> str | None:

@@ -7,11 +7,12 @@ from functools import partial
 from importlib.metadata import version
 
 import stamina
+import uvicorn
 from starlette.applications import Starlette
 from ulid import ULID
 
 from parley.http import HEALTH_ROUTES
-from parley.server import serve
+from parley.server import config, run
 from services.activity import Activity
 from services.config import Settings
 from services.health import HealthChecks
@@ -69,4 +70,4 @@ async def _make_topics(settings: Settings) -> None:
 
 def serve_worker(settings: Settings, *, host: str, port: int) -> None:
     """Run a worker until SIGTERM or SIGINT."""
-    serve(create_worker(settings), host=host, port=port)
+    run(uvicorn.Server(config(create_worker(settings), host=host, port=port)))

@@ -59,6 +59,13 @@ class Settings(BaseSettings):
         description="Web origins, besides the API's own, that browsers may call from; comma-separated, * for all.",
     )
 
+    drain_seconds: float = Field(
+        default=2.0, ge=0, le=10, description="How long a stopping process is unready before it closes sockets."
+    )
+    closing_seconds: float = Field(
+        default=10.0, ge=0, le=10, description="Over how long a stopping process closes its sockets, evenly."
+    )
+
     @model_validator(mode="after")
     def _production_has_its_secrets(self) -> "Settings":
         if self.embedded and self.data is None:

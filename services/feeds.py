@@ -46,41 +46,52 @@ class Feeds:
         self._bus = bus
         self._watched: dict[str, Log] = {}
         self._compare_now = asyncio.Event()
+        self._tasks = Tasks()
         bus.on_message = self._heard
         bus.on_changed = self._compare_now.set
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Compare the watched logs with MongoDB until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_comparing())
+        self._tasks.spawn(self._keep_comparing())
         try:
             yield self
         finally:
-            await tasks.close()
+            await self._tasks.close()
 
-    @asynccontextmanager
-    async def watch(self, conversation_id: str, watcher: Callable[[], None]) -> AsyncIterator[Log]:
-        """Yield the log, caught up, and keep it live; `watcher` is called whenever entries were added to it.
+    async def watch(self, conversation_id: str, watcher: Callable[[], None]) -> Log:
+        """Return the log, caught up, and keep it live until `unwatch`; entries that are added call `watcher`.
+
+        Not to be cancelled: a command to Redis that is broken off costs the process its ear.
 
         Raises:
-            PyMongoError: MongoDB did not answer.
+            PyMongoError: MongoDB did not answer; nothing is watched.
         """
-        async with self._logs.use(conversation_id) as log:
-            log.watchers[watcher] += 1
-            self._watched[conversation_id] = log
-            try:
-                # Confirmed first and read after: what is committed in between is heard.
-                await self._bus.subscribe(_CHANNEL + conversation_id)
-                await log.catch_up()
-                yield log
-            finally:
-                log.watchers[watcher] -= 1
-                if not log.watchers[watcher]:
-                    del log.watchers[watcher]
-                if not log.watchers:
-                    del self._watched[conversation_id]
-                    await self._bus.unsubscribe(_CHANNEL + conversation_id)
+        log = await self._logs.hold(conversation_id)
+        log.watchers[watcher] += 1
+        self._watched[conversation_id] = log
+        try:
+            # Confirmed first and read after: what is committed in between is heard.
+            await self._bus.subscribe(_CHANNEL + conversation_id)
+            await log.catch_up()
+        except BaseException:
+            self.unwatch(log, watcher)
+            raise
+        return log
+
+    def unwatch(self, log: Log, watcher: Callable[[], None]) -> None:
+        """Call the watcher no more; a log without watchers is no longer kept live."""
+        log.watchers[watcher] -= 1
+        if not log.watchers[watcher]:
+            del log.watchers[watcher]
+        if not log.watchers and self._watched.get(log.conversation_id) is log:
+            del self._watched[log.conversation_id]
+            self._tasks.spawn(self._unsubscribe(log.conversation_id))
+        self._logs.release(log)
+
+    async def _unsubscribe(self, conversation_id: str) -> None:
+        if conversation_id not in self._watched:  # unless somebody came back before this ran
+            await self._bus.unsubscribe(_CHANNEL + conversation_id)
 
     def _heard(self, channel: str, data: bytes) -> None:
         log = self._watched.get(channel.removeprefix(_CHANNEL))

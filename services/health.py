@@ -48,6 +48,7 @@ class HealthChecks:
         self._instance = instance
         self._parts = parts
         self._started = time.monotonic()
+        self.draining = False  # whether this process is about to stop
 
     async def health(self) -> Health:
         """Ask every part at once."""
@@ -61,8 +62,8 @@ class HealthChecks:
         )
 
     async def is_ready(self) -> bool:
-        """Whether this process can serve: what it cannot do without answers."""
-        return (await self._check("mongodb")).status is HealthStatus.HEALTHY
+        """Whether this process can serve: it goes on, and what it cannot do without answers."""
+        return not self.draining and (await self._check("mongodb")).status is HealthStatus.HEALTHY
 
     async def _check(self, name: str) -> ComponentHealth:
         started = time.perf_counter()

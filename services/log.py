@@ -7,6 +7,7 @@ entries, in order: from its own inserts, from other processes' messages, and fro
 """
 
 import asyncio
+import math
 import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
@@ -102,6 +103,7 @@ class Log:
         self._writing: asyncio.Task[None] | None = None
         self._reading = asyncio.Lock()
         self._next_read: asyncio.Task[None] | None = None  # asked for, not begun
+        self._read_at = -math.inf  # when the newest read began that was finished, by the event loop's clock
         self._filling: asyncio.Task[None] | None = None
 
     @property
@@ -134,12 +136,14 @@ class Log:
             for watcher in tuple(self.watchers):
                 watcher()
 
-    async def catch_up(self) -> None:
-        """Read what was committed up to now; one read serves all who ask before it begins.
+    async def catch_up(self, asked_at: float | None = None) -> None:
+        """Read what was committed up to now, or up to `asked_at`; one read serves all who ask before it begins.
 
         Raises:
             PyMongoError: MongoDB did not answer.
         """
+        if asked_at is not None and asked_at <= self._read_at:
+            return
         if self._next_read is None:
             self._next_read = self._logs.spawn(self._read_on())
         await asyncio.shield(self._next_read)
@@ -147,11 +151,13 @@ class Log:
     async def _read_on(self) -> None:
         async with self._reading:
             self._next_read = None  # whoever asks from here on may have seen more than this read will
+            began = asyncio.get_running_loop().time()
             while True:
                 asked = self.sequence
                 entries = await self._logs.entries.read(self.conversation_id, after=asked, limit=PAGE)
                 self.see(entries)
                 if len(entries) < PAGE:
+                    self._read_at = began
                     return
 
     async def entries(self, after: int, limit: int) -> list[Entry]:
@@ -163,11 +169,33 @@ class Log:
         upto = min(self.sequence, after + limit)
         if upto <= after:
             return []
-        if self._newest and self._newest[0].sequence <= after + 1:
+        if not self._has_in_memory(after) and self.sequence - after <= NEWEST:
+            await self._read_back(after)
+        if self._has_in_memory(after):
             first = after + 1 - self._newest[0].sequence
             return list(islice(self._newest, first, first + upto - after))
+        return await self._read_between(after, upto)
+
+    def _has_in_memory(self, after: int) -> bool:
+        return bool(self._newest) and self._newest[0].sequence <= after + 1
+
+    async def _read_back(self, after: int) -> None:
+        """Take into memory what is missing there above `after`: many come back from an absence at the same time."""
+        oldest = self._newest[0].sequence if self._newest else self.sequence + 1
+        control = self.state.control
+        entries = await self._read_between(after, oldest - 1)
+        if self.state.control > control:
+            return  # a message among them may have changed after it was read, and in memory it would stay as it was
+        for entry in reversed(entries):
+            # Others may have done so meanwhile, or newer entries have taken the room.
+            oldest = self._newest[0].sequence if self._newest else self.sequence + 1
+            if entry.sequence == oldest - 1 and len(self._newest) < NEWEST:
+                self._newest.appendleft(entry)
+
+    async def _read_between(self, after: int, upto: int) -> list[Entry]:
+        control = self.state.control
         await self.settle()
-        entries = await self._logs.read_shared(self.conversation_id, after, upto)
+        entries = await self._logs.read_shared(self.conversation_id, after, upto, control)
         if len(entries) < upto - after:
             raise ReadBehindError(f"{self.conversation_id}: {len(entries)} of {upto - after} entries read")
         return entries
@@ -404,12 +432,14 @@ class Log:
 
     async def _see_slot(self, sequence: int) -> None:
         """Read on until a slot that is taken is seen; a majority read may be behind for a moment."""
-        async with asyncio.timeout(ATTEMPT_SECONDS):
-            await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
-            await self.catch_up()
-            while self.sequence < sequence:
-                await asyncio.sleep(JITTER_SECONDS)
+        await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
+        async for attempt in stamina.retry_context(
+            on=PyMongoError, attempts=None, timeout=ATTEMPT_SECONDS, wait_initial=JITTER_SECONDS, wait_max=1.0
+        ):
+            with attempt:
                 await self.catch_up()
+                if self.sequence < sequence:
+                    raise ReadBehindError(f"{self.conversation_id}: {sequence} is taken, {self.sequence} seen")
 
     async def _insert(self, entries: list[Entry]) -> tuple[int, bool]:
         """Insert a run of entries; return how many of its first ones this call saw committed, and if no more can be.
@@ -460,7 +490,7 @@ class Logs:
         self.audiences = audiences
         self._logs: dict[str, Log] = {}
         self._loading: dict[str, asyncio.Task[Log]] = {}
-        self._reads: dict[tuple[str, int, int], asyncio.Task[list[Entry]]] = {}
+        self._reads: dict[tuple[str, int, int, int], asyncio.Task[list[Entry]]] = {}
         self._tasks = Tasks()
 
     @asynccontextmanager
@@ -484,13 +514,22 @@ class Logs:
     @asynccontextmanager
     async def use(self, conversation_id: str) -> AsyncIterator[Log]:
         """Hold a conversation's log; it may be behind, but never wrong."""
-        log = await self.get(conversation_id)
-        log.users += 1
+        log = await self.hold(conversation_id)
         try:
             yield log
         finally:
-            log.users -= 1
-            log.idle_since = asyncio.get_running_loop().time()
+            self.release(log)
+
+    async def hold(self, conversation_id: str) -> Log:
+        """Return a conversation's log as `get` does; it stays until it is released."""
+        log = await self.get(conversation_id)
+        log.users += 1
+        return log
+
+    def release(self, log: Log) -> None:
+        """Let a log go that was held."""
+        log.users -= 1
+        log.idle_since = asyncio.get_running_loop().time()
 
     async def get(self, conversation_id: str) -> Log:
         """Return a conversation's log, reading its state where this process does not have it; sequence 0: unknown.
@@ -511,9 +550,12 @@ class Logs:
         """Keep a log that has come to exist."""
         self._logs.setdefault(log.conversation_id, log)
 
-    async def read_shared(self, conversation_id: str, after: int, upto: int) -> list[Entry]:
-        """Return the entries in (after, upto]; readers who ask for the same at once cost one read."""
-        asked = (conversation_id, after, upto)
+    async def read_shared(self, conversation_id: str, after: int, upto: int, control: int) -> list[Entry]:
+        """Return the entries in (after, upto]; readers who ask for the same at once cost one read.
+
+        A reader who has seen a newer control entry than another asks for something else: messages may have changed.
+        """
+        asked = (conversation_id, after, upto, control)
         reading = self._reads.get(asked)
         if reading is None:
             reading = self._reads[asked] = self.spawn(

@@ -82,17 +82,23 @@ class Streams:
             raise BadUserInput("`after` is a cursor of another conversation.")
         return ConversationStream(viewer_id, conversation_id, place)
 
-    async def start(self, stream: ConversationStream, log: Log) -> Start:
-        """Return where the stream begins, given its log, watched and caught up.
+    async def start(self, stream: ConversationStream, log: Log, asked_at: float) -> Start:
+        """Return where the stream begins that was asked for at `asked_at`, given its watched log.
 
         Raises:
             Missing: there is no such conversation for this viewer.
             BadUserInput: the cursor names a position that the log has not reached.
+            PyMongoError: MongoDB did not answer.
         """
-        member = await log.member(stream.viewer_id)
+        member, after = await log.member(stream.viewer_id), stream.after
+        # A watched log is behind for a moment at most, and replaying from a cursor makes up for that: however many come
+        # back at once, they cost no read each. Saying "from now", or no, needs the newest.
+        if member is None or after is None or after.sequence > log.sequence:
+            await log.catch_up(asked_at)
+            member = await log.member(stream.viewer_id)
         if member is None:
             raise Missing("There is no such conversation.")
-        head, after = log.sequence, stream.after
+        head = log.sequence
         if after is None:
             return Start(head)
         if after.epoch != self._epoch:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +81,20 @@ class StackProcess:
 
     def kill_part(self, part: str, index: int = 0) -> None:
         """Kill one child as `kill -9` does, and wait until its successor runs."""
-        self.kill_parts([part], index)
+        self._signal(signal.SIGKILL, [part], index)
 
-    def kill_parts(self, parts: Iterable[str], index: int = 0) -> None:
+    def kill_parts(self, parts: Sequence[str], index: int = 0) -> None:
         """Kill one child of each of these parts at once; of those that there are several of, the one with the index."""
+        self._signal(signal.SIGKILL, parts, index)
+
+    def restart_part(self, part: str, index: int = 0) -> None:
+        """End one child as a rolling restart does, with SIGTERM, and wait until its successor runs."""
+        self._signal(signal.SIGTERM, [part], index)
+
+    def _signal(self, number: signal.Signals, parts: Sequence[str], index: int) -> None:
         before = {part: self._pid(part, index) for part in parts}
         for pid in before.values():
-            psutil.Process(pid).kill()
+            psutil.Process(pid).send_signal(number)
         self.wait_for(lambda: all(self._pid(part, index) != pid for part, pid in before.items()), START_SECONDS)
 
     @contextlib.contextmanager

@@ -194,6 +194,9 @@ def _ours(command: str, directory: Path, port: int, urls: Urls) -> Child:
             "PARLEY_MONGO_URL": urls.mongo,
             "PARLEY_REDIS_URL": urls.redis,
             "PARLEY_KAFKA_URL": urls.kafka,
+            # No load balancer has to hear of it, and clients have nowhere else to rush to.
+            "PARLEY_DRAIN_SECONDS": "0",
+            "PARLEY_CLOSING_SECONDS": "0",
             "PYTHONUNBUFFERED": "1",  # what is logged before a kill is in the log
         },
         ready=_answers(

@@ -6,9 +6,6 @@ for other programs, one line of JSON.
 """
 
 import asyncio
-import json
-import os
-import platform
 import tempfile
 import time
 import uuid
@@ -16,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
 
 import psutil
 
+from tests.bench import machine, results
 from tests.clients import Api, Person
 from tests.stack_process import StackProcess, running_stack
 
@@ -52,15 +49,18 @@ def main(messages: int, conversations: Sequence[int], at_once: int) -> None:
             running_stack(Path(directory), replicas=1) as stack,
         ):
             runs.append(asyncio.run(_measure(stack, count, messages, at_once)))
-    print(
-        "| conversations | acknowledged/s | p50 ms | p99 ms | CPU µs/message: API | MongoDB | Redis | Kafka | worker |"
+    rows = (
+        (
+            f"{run.conversations}",
+            f"{run.per_second:,.0f}",
+            *(f"{value:,.1f}" for value in (run.p50_ms, run.p99_ms)),
+            *(f"{run.cpu_us[part]:,.0f}" for part in PARTS),
+        )
+        for run in runs
     )
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for run in runs:
-        cpu = " | ".join(f"{run.cpu_us[part]:,.0f}" for part in PARTS)
-        print(f"| {run.conversations} | {run.per_second:,.0f} | {run.p50_ms:.1f} | {run.p99_ms:.1f} | {cpu} |")
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]}
-    print(json.dumps({"bench": "send", "machine": machine, "runs": [asdict(run) for run in runs]}))
+    head = ("conversations", "acknowledged/s", "p50 ms", "p99 ms", "CPU µs/message: API", *PARTS[1:])
+    print(results.table(head, rows))
+    results.keep("send", {"runs": [asdict(run) for run in runs]})
 
 
 async def _measure(stack: StackProcess, conversations: int, messages: int, at_once: int) -> Run:
@@ -68,11 +68,10 @@ async def _measure(stack: StackProcess, conversations: int, messages: int, at_on
         people = [await api.register() for _ in range(PEOPLE)]
         rooms = [(await people[0].talk(*people[1:]))["id"] for _ in range(conversations)]
         await _send(people, rooms, WARM_UP, at_once)
-        processes = _processes(stack)
         await asyncio.to_thread(_wait_until_idle)
-        before, started = _cpu_seconds(processes), time.perf_counter()
+        before, started = _cpu_seconds(stack), time.perf_counter()
         times = await _send(people, rooms, messages, at_once, progress=messages // PROGRESS)
-        seconds, after = time.perf_counter() - started, _cpu_seconds(processes)
+        seconds, after = time.perf_counter() - started, _cpu_seconds(stack)
     cuts = quantiles(times, n=100)
     return Run(
         conversations=conversations,
@@ -108,19 +107,14 @@ async def _send(
     return times
 
 
-def _processes(stack: StackProcess) -> dict[str, list[psutil.Process]]:
-    """Return the processes of each part; the embedded Kafka has a broker behind its first."""
-    run: dict[str, Any] = stack.run()
-    found: dict[str, list[psutil.Process]] = {}
+def _cpu_seconds(stack: StackProcess) -> dict[str, float]:
+    """Return the CPU time of each part; the embedded Kafka has a broker behind its first process."""
+    run, seconds = stack.run(), {}
     for part in PARTS:
         entry = run[part][0] if isinstance(run[part], list) else run[part]
-        process = psutil.Process(entry["pid"])
-        found[part] = [process, *process.children()]
-    return found
-
-
-def _cpu_seconds(parts: dict[str, list[psutil.Process]]) -> dict[str, float]:
-    return {part: sum(sum(process.cpu_times()[:2]) for process in processes) for part, processes in parts.items()}
+        processes = (entry["pid"], *(child.pid for child in psutil.Process(entry["pid"]).children()))
+        seconds[part] = sum(map(machine.cpu_seconds, processes))
+    return seconds
 
 
 def _wait_until_idle() -> None:

@@ -5,9 +5,6 @@ Prints a table and, for other programs, one line of JSON.
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import socket
 import sys
 import tempfile
@@ -21,6 +18,8 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
+
+from tests.bench import results
 
 type Document = dict[str, Any]
 type Operation = Callable[[int], Awaitable[Any]]
@@ -234,8 +233,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="parley-store-") as directory:
         runs = [asyncio.run(_run(entries, Path(directory))) for entries in sizes]
     print(_table(runs))
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": round(os.getloadavg()[0], 1)}
-    print(json.dumps({"bench": "store", "machine": machine, "runs": runs}))
+    results.keep("store", {"runs": runs})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from itertools import combinations
 import pytest
 import redis.asyncio as redis
 
-from tests.checker.history import FaultChanged, History
+from parley.protocol import CloseCode
+from tests.checker.history import Closed, FaultChanged, History
 from tests.clients import Api, Person
 from tests.faults.harness import Room, judge, until
 from tests.faults.kafka import Witness, all_arrive, counted
@@ -117,6 +118,29 @@ async def test_a_kafka_that_lost_everything_is_filled_again(fragile: StackProces
         await all_arrive(room, after, 21)
 
     await until(lambda: counted(fragile, room.conversation) == {ann.id: 20}, "every message is counted once")
+
+
+async def test_a_rolling_restart_loses_nothing_and_sends_every_socket_away_with_1012(
+    fragile: StackProcess, apis: tuple[Api, Api]
+) -> None:
+    history = History()
+    people = [await apis[number % 2].register() for number in range(4)]
+    room = await Room.open(apis, history, *people)
+    for person in people:
+        room.listen(person)
+    talk = Talk(room, people, 400)
+
+    for round_ in range(2):
+        for index in range(2):
+            await talk.reaches(50 + 100 * round_ + 50 * index)
+            await during(history, f"API {index}", partial(fragile.restart_part, "api", index))
+    await talk.ends()
+    report = await judge([room], people[0])
+
+    closed = Counter(record.code for record in history.records if isinstance(record, Closed))
+    assert report.acknowledged == 400
+    assert closed[CloseCode.DRAINING] >= 4
+    assert set(closed) == {CloseCode.DRAINING}
 
 
 async def test_the_same_send_is_the_same_message_after_everything_was_restarted(

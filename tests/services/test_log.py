@@ -239,7 +239,7 @@ async def test_who_is_too_far_behind_has_to_read_again(processes: list[Logs]) ->
 
     async def start(sequence: int) -> Any:
         place = Position(conversation.conversation_id, 1, sequence)
-        return await streams.start(ConversationStream(ann, conversation.conversation_id, place), conversation)
+        return await streams.start(ConversationStream(ann, conversation.conversation_id, place), conversation, 0.0)
 
     served, refused = await start(2), await start(1)
 

@@ -1,0 +1,162 @@
+"""Executions are shared by those who would see the same, and by nobody else, whatever a document selects."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    get_named_type,
+)
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from parley.fanout import _Room
+from parley.protocol import NEXT_TAIL
+from resolvers.context import Context
+from schema.api import graphql_schema
+from services.clock import now
+from services.entries import Entry
+from services.streams import CaughtUp, Update
+from services.tokens import Claims
+from tests.clients import ADD, REMOVE, Api, Person
+from tests.local_api import LocalApi, local_api
+from tests.stack_process import StackProcess
+
+LEVELS = 6
+SCHEMA = graphql_schema()
+
+
+@dataclass
+class Scene:
+    """A conversation with members who joined one after the other, and its log, in a server of the test's own."""
+
+    local: LocalApi
+    conversation: str
+    people: list[Person]
+    viewers: list[Claims]
+    entries: list[Entry]
+    groups: Counter[int] = field(default_factory=Counter)  # documents by how many groups their subscribers were
+
+
+@pytest.fixture(scope="module")
+async def scene(stack: StackProcess) -> AsyncIterator[Scene]:
+    async with local_api(stack) as local, Api(local.url) as api:
+        people = [await api.register() for _ in range(4)]
+        ann, bob, cyd, dan = people
+        conversation = (await ann.talk(dan))["id"]
+        for joining in (bob, cyd):
+            await ann.send(conversation, f"before {joining.handle}")
+            await ann.mutate(ADD, conversationId=conversation, userIds=[joining.id])
+        await ann.mutate(REMOVE, conversationId=conversation, userId=dan.id)
+        await cyd.send(conversation, "the last")
+        viewers = [await local.services.sessions.authenticate(person.token, now()) for person in (ann, bob, cyd)]
+        log = local.services.streams.feeds._logs.known(conversation)
+        assert log is not None
+        scene = Scene(local, conversation, people, viewers, await log.entries(0, 100))
+        yield scene
+        # The documents were of both kinds: one group for all three viewers, and one for each.
+        assert min(scene.groups[1], scene.groups[3]) >= 10
+        assert set(scene.groups) == {1, 3}
+
+
+@dataclass
+class Writer:
+    """Writes a random document; every field has an alias of its own, so that no two conflict."""
+
+    draw: Callable[..., object]
+    fragments: list[str] = field(default_factory=list)
+    aliases: int = 0
+
+    def document(self) -> str:
+        update = SCHEMA.type_map["ConversationUpdate"]
+        selected = self.selection(update, LEVELS)
+        body = "\n".join([f"{{ conversationUpdates(conversationId: $id) {selected} }}", *self.fragments])
+        used = [f", {name}: {type_}" for name, type_ in (("$n", "Int"), ("$yes", "Boolean!")) if name in body]
+        return f"subscription ($id: ID!{''.join(used)}) {body}"
+
+    def selection(self, type_: GraphQLNamedType, levels: int) -> str:
+        if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
+            parts = [self.fragment(each, levels) for each in SCHEMA.get_possible_types(type_)]
+        else:
+            assert isinstance(type_, GraphQLObjectType)
+            fields = [each for each in type_.fields.items() if levels > 1 or not self.has_fields(each[1])]
+            parts = [self.field(name, field_, levels) for name, field_ in self.some(fields)]
+            if self.maybe():
+                parts.append(self.fragment(type_, levels - 1) if levels > 1 else "__typename")
+        return "{ " + " ".join(parts or ["__typename"]) + " }"
+
+    def fragment(self, type_: GraphQLObjectType, levels: int) -> str:
+        inner = self.selection(type_, levels)
+        if self.maybe():
+            return f"... on {type_.name} {inner}"
+        self.fragments.append(f"fragment F{len(self.fragments)} on {type_.name} {inner}")
+        return f"...F{len(self.fragments) - 1}"
+
+    def field(self, name: str, field_: GraphQLField, levels: int) -> str:
+        self.aliases += 1
+        text = f"a{self.aliases}: {name}"
+        if "first" in field_.args and self.maybe():
+            text += self.draw(st.sampled_from(["(first: 2)", "(last: 1)", "(first: $n)"]))  # type: ignore[operator]
+        if self.maybe() and self.maybe():
+            text += " @include(if: $yes)"
+        if self.has_fields(field_):
+            text += " " + self.selection(get_named_type(field_.type), levels - 1)
+        return text
+
+    def some[T](self, items: list[T]) -> list[T]:
+        return self.draw(st.lists(st.sampled_from(items), unique_by=id, min_size=1, max_size=4)) if items else []  # type: ignore[return-value]
+
+    def maybe(self) -> bool:
+        return bool(self.draw(st.booleans()))
+
+    @staticmethod
+    def has_fields(field_: GraphQLField) -> bool:
+        return hasattr(get_named_type(field_.type), "fields") or isinstance(
+            get_named_type(field_.type), GraphQLUnionType
+        )
+
+
+@st.composite
+def documents(draw: Callable[..., object]) -> str:
+    return Writer(draw).document()
+
+
+async def compare(scene: Scene, document: str) -> int:
+    """See that each viewer's group gives what an execution of its own gives; return how many groups there are."""
+    fanout, services = scene.local.fanout, scene.local.services
+    engine, variables = fanout._engine, {"id": scene.conversation, "n": 1, "yes": True}
+    operation = engine.operation(document, None)
+    room = _Room(scene.conversation, services.streams.feeds, fanout._tasks, lambda _: None)
+    groups = set()
+    for claims in scene.viewers:
+        context = Context(services, claims)
+        executor = engine.executor(operation, variables, context)
+        group = fanout._group(room, operation, variables, context, executor)
+        groups.add(group)
+        updates: list[Update] = [*scene.entries, CaughtUp(scene.conversation, 3)]
+        for update in updates:
+            own = await engine.event(executor, Context(services, claims), update, "request")
+
+            assert (await group.render(update)).frame(b"").endswith(own + NEXT_TAIL)
+            assert b'"errors"' not in own
+    await room._opening  # with nobody in it, it lets the log go again
+    return len(groups)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],  # a shorter document would take minutes to find
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(document=documents())
+async def test_what_a_group_shares_is_what_each_viewer_would_see_alone(scene: Scene, document: str) -> None:
+    scene.groups[await compare(scene, document)] += 1

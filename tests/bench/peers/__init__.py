@@ -1,0 +1,1 @@
+"""What Parley is measured against: servers as their documentation leads to, each for one room."""

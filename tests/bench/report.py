@@ -1,0 +1,83 @@
+"""Writes the newest figures of `parley bench targets` down: the tables of docs/performance.md, and its plots as SVG."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from tests.bench import connections, fanout, reconnect, results, targets
+from tests.bench.generator import ROOT
+
+DOCS = ROOT / "docs"
+PAGE = DOCS / "performance.md"
+
+WIDTH, LINE, TOP = 720, 30, 46  # in pixels, as are those below
+LABEL, VALUE = 130, 90
+
+
+def main() -> None:
+    """Write them."""
+    newest = results.newest("targets")
+    figures = targets.Figures.read(newest["figures"])
+    page = PAGE.read_text()
+    for name, content in {
+        "machine": "Measured on {cores} cores, CPython {python}, Linux {kernel}, load {load}.".format(
+            **newest["machine"]
+        ),
+        "targets": targets.table(figures),
+        "fan-out": fanout.table([*figures.burst, *figures.many]),
+        "paced": fanout.table(figures.paced),
+        "connections": connections.table([*figures.idle, *figures.most_idle]),
+        "reconnecting": reconnect.table(figures.back),
+        "floor": f"{figures.write_us:.1f} µs a write, so {1e6 / figures.write_us:,.0f} in a CPU second.",
+    }.items():
+        page = _filled(page, name, content)
+    PAGE.write_text(page)
+    first, paced, idle = figures.burst[0], figures.paced[0], figures.idle[0]
+    plots = {
+        "fanout": bars(
+            f"Deliveries per CPU second of the server, {first.subscribers:,} subscribers x {first.events} events",
+            [
+                *((run.server, run.per_cpu_second) for run in figures.burst),
+                ("the kernel alone", 1e6 / figures.write_us),
+            ],
+        ),
+        "latency": bars(
+            f"p99 of a delivery in ms, {paced.subscribers:,} subscribers x {paced.rate:g} events/s",
+            [(run.server, run.p99_ms) for run in figures.paced],
+        ),
+        "memory": bars(
+            f"KiB of the server for each of {idle.idle:,} idle connections",
+            [(run.server, run.memory_kib) for run in figures.idle],
+        ),
+    }
+    for name, svg in plots.items():
+        (DOCS / f"{name}.svg").write_text(svg)
+
+
+def _filled(page: str, name: str, content: str) -> str:
+    """Return the page with something else between the marks of a block."""
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    assert block.search(page), f"{PAGE} has no block {name}"
+    return block.sub(lambda found: f"{found[1]}{content}\n{found[2]}", page)
+
+
+def bars(title: str, rows: Sequence[tuple[str, float]]) -> str:
+    """Return a picture with a bar for each row; the first is ours."""
+    scale = (WIDTH - LABEL - VALUE) / max(value for _, value in rows)
+    height = TOP + LINE * len(rows) + 8
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(title)}">',
+        "<style>text { font: 14px sans-serif }</style>",
+        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+        f'<text x="12" y="26">{escape(title)}</text>',
+    ]
+    for number, (label, value) in enumerate(rows):
+        y, width = TOP + LINE * number, value * scale
+        text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+        parts += [
+            f'<text x="{LABEL - 8}" y="{y + 16}" text-anchor="end">{escape(label)}</text>',
+            f'<rect x="{LABEL}" y="{y}" width="{width:.1f}" height="22" fill="{"#888" if number else "#2a6fdb"}"/>',
+            f'<text x="{LABEL + width + 8:.1f}" y="{y + 16}">{text}</text>',
+        ]
+    return "\n".join([*parts, "</svg>\n"])

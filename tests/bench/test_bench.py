@@ -1,0 +1,50 @@
+"""Each benchmark, as small as can be, against a real Parley: it says that nothing is lost, and has its figures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bench import connections, fanout, floor, reconnect, results
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where results go, instead of among real ones."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_fanout_counts_every_delivery(directory: Path) -> None:
+    assert fanout.main(subscribers=[20], events=5, rate=0, against=[], runs=1)
+
+    (run,) = json.loads((directory / "fanout.jsonl").read_text())["medians"]
+    assert run["per_cpu_second"] > 0
+    assert run["p50_ms"] <= run["p99_ms"] <= run["max_ms"]
+
+
+def test_a_peer_is_measured_the_same_way() -> None:
+    (ours, theirs) = fanout.compare(["parley", "plain"], subscribers=10, events=5, rate=20, runs=1)
+
+    assert (theirs.server, theirs.lost, theirs.strange) == ("plain", 0, 0)
+    assert abs(theirs.frame_bytes - ours.frame_bytes) < 20
+
+
+def test_connections_stay_and_are_alive(directory: Path) -> None:
+    assert connections.main(idle=[20], hold=1, against=[], runs=1)
+
+    (run,) = json.loads((directory / "connections.jsonl").read_text())["medians"]
+    assert run["stayed"] == 20
+
+
+def test_reconnecting_sockets_all_catch_up(directory: Path) -> None:
+    assert reconnect.main(sockets=20, events=5, runs=1)
+
+    (run,) = json.loads((directory / "reconnect.jsonl").read_text())["medians"]
+    assert (run["caught_up"], run["lost"], run["doubled"], run["disordered"]) == (20, 0, 0, 0)
+
+
+def test_the_floor_is_a_time() -> None:
+    assert floor.measure(sockets=5, events=5, size=100) > 0

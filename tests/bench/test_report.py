@@ -1,0 +1,101 @@
+"""What is made of the figures: medians that hide no fault, verdicts, and a page whose blocks are filled."""
+
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench import connections, fanout, reconnect, report, results, targets
+
+RUN = fanout.Run(
+    server="parley",
+    subscribers=1_000,
+    events=50,
+    rate=0,
+    per_cpu_second=200_000,
+    cpu_us=5.0,
+    p50_ms=5.0,
+    p99_ms=10.0,
+    max_ms=12.0,
+    lost=0,
+    doubled=0,
+    disordered=0,
+    strange=0,
+    frame_bytes=366,
+    memory_kib=5.0,
+    generator_busy=0.5,
+)
+PEERS = [replace(RUN, server=name, per_cpu_second=10_000, p99_ms=20.0) for name in targets.PEERS]
+IDLE = connections.Run(
+    server="parley",
+    idle=5_000,
+    stayed=5_000,
+    memory_kib=5.5,
+    connect_seconds=2.0,
+    hold_seconds=10.0,
+    pings=0,
+    cpu_percent=1.0,
+    event_ms=100,
+    lost=0,
+    strange=0,
+)
+BACK = reconnect.Run(
+    sockets=2_000,
+    events=20,
+    caught_up=2_000,
+    seconds=6.0,
+    p50_ms=1_000,
+    p99_ms=5_000,
+    retries=0,
+    lost=0,
+    doubled=0,
+    disordered=0,
+    strange=0,
+    cpu_seconds=4.0,
+    mongo_cpu_seconds=0.2,
+)
+FIGURES = targets.Figures(
+    burst=[RUN, *PEERS],
+    many=[replace(RUN, subscribers=5_000, cpu_us=10.0)],
+    paced=[RUN, PEERS[1]],
+    idle=[IDLE],
+    most_idle=[replace(IDLE, idle=20_000, stayed=12_000)],
+    back=[BACK],
+    write_us=2.5,
+)
+
+
+def test_medians_hide_no_fault() -> None:
+    runs = [replace(RUN, cpu_us=cpu, lost=lost) for cpu, lost in ((4.0, 0), (9.0, 1), (5.0, 0))]
+
+    found = results.medians(runs)
+
+    assert (found.cpu_us, found.lost) == (5.0, 1)
+
+
+def test_a_verdict_is_the_better_of_two_bounds() -> None:
+    verdicts = [target.verdict for target in targets.targets(FIGURES)]
+
+    assert verdicts == ["met", "aim reached", "aim reached", "missed", "met", "aim reached", "met", "met"]
+
+
+def test_sockets_that_never_catch_up_miss_the_target() -> None:
+    figures = replace(FIGURES, back=[replace(BACK, caught_up=1_999, seconds=1.0)])
+
+    assert targets.targets(figures)[6].verdict == "missed"
+
+
+def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    results.keep("targets", {"figures": asdict(FIGURES)})
+    shutil.copy(report.PAGE, tmp_path / "performance.md")
+    monkeypatch.setattr(report, "DOCS", tmp_path)
+    monkeypatch.setattr(report, "PAGE", tmp_path / "performance.md")
+
+    report.main()
+
+    page = (tmp_path / "performance.md").read_text()
+    assert targets.table(FIGURES) in page
+    assert reconnect.table([BACK]) in page
+    assert all(f"({plot.name})" in page for plot in tmp_path.glob("*.svg"))

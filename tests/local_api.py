@@ -1,0 +1,66 @@
+"""An API process that is the test's own, on the stack's servers: what is inside can be seen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from parley.api import server
+from parley.draining import DrainingServer
+from parley.fanout import Fanout
+from parley.stack.stack import free_port
+from parley.transport import Sockets
+from services.config import Settings
+from services.services import Services
+from tests.stack_process import StackProcess
+
+
+@dataclass(frozen=True, slots=True)
+class LocalApi:
+    """A server in this event loop."""
+
+    url: str
+    server: DrainingServer
+    running: "asyncio.Task[None]"
+
+    @property
+    def sockets(self) -> Sockets:
+        sockets: Sockets = self.server.lifespan.state["sockets"]
+        return sockets
+
+    @property
+    def services(self) -> Services:
+        return self.sockets.services
+
+    @property
+    def fanout(self) -> Fanout:
+        return self.sockets.fanout
+
+    def stop(self) -> None:
+        """Ask it to stop, as SIGTERM does."""
+        self.server.should_exit = True
+
+
+@asynccontextmanager
+async def local_api(stack: StackProcess, **changes: float) -> AsyncIterator[LocalApi]:
+    """Serve until the block ends."""
+    run, port = stack.run(), free_port()
+    settings = Settings(
+        mongo_url=run["mongo"]["url"],
+        redis_url=run["redis"]["url"],
+        kafka_url=run["kafka"]["url"],
+        embedded=True,
+        data=stack.directory,
+        **{"drain_seconds": 0.0, "closing_seconds": 0.0, **changes},  # type: ignore[arg-type]  # only such are changed
+    )
+    served = server(settings, host="127.0.0.1", port=port)
+    api = LocalApi(f"http://127.0.0.1:{port}", served, asyncio.create_task(served._serve()))
+    try:
+        async with asyncio.timeout(10):
+            while not served.started:
+                assert not api.running.done()
+                await asyncio.sleep(0.01)
+        yield api
+    finally:
+        api.stop()
+        await api.running
