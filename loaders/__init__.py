@@ -5,8 +5,10 @@ from datetime import datetime
 
 from strawberry.dataloader import DataLoader
 
+from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
 from loaders.users import users_by_id
+from services.messages import Message, Place
 from services.mutes import Muter
 from services.services import Services
 from services.users import User
@@ -18,6 +20,7 @@ class Loaders:
 
     users: DataLoader[str, User | None]
     mutes: DataLoader[Muter, datetime | None]
+    messages: DataLoader[Place, Message | None]
 
 
 def make_loaders(services: Services) -> Loaders:
@@ -25,4 +28,5 @@ def make_loaders(services: Services) -> Loaders:
     return Loaders(
         users=DataLoader(load_fn=users_by_id(services.users)),
         mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
+        messages=DataLoader(load_fn=messages_by_place(services.messages)),
     )

@@ -68,13 +68,18 @@ class _Group:
     engine: Engine
     executor: Executor[Any]
     context: Context
+    log: Log
     tasks: Tasks
     live: dict["Reader", None] = field(default_factory=dict)  # in the order in which they came
     readers: int = 0
+    _control: int = 0  # sequence of the control entry as of which the kept results were made
     _rendered: OrderedDict[object, asyncio.Future[SharedText]] = field(default_factory=OrderedDict)
 
     async def render(self, update: Update) -> SharedText:
         """Return the result for an update; it is made once, however many ask for it."""
+        if self.log.state.control > self._control:
+            # A message in them may have changed, or be deleted, also one that is only quoted.
+            self._control, self._rendered = self.log.state.control, OrderedDict()
         key = update.sequence if isinstance(update, Entry) else update  # an entry's number is quicker to look up
         rendered = self._rendered.get(key)
         if rendered is None:
@@ -143,11 +148,11 @@ class Reader:
                 continue
             limit = min(RUN, room.position - position)
             entries = await _patiently(partial(room.log.entries, position, limit))
-            position = entries[-1].sequence
-            await self._send(entries)
+            position = await self._send(entries)
 
-    async def _send(self, entries: list[Entry]) -> None:
-        """Send the results of some entries, many at once, as fast as the client takes them."""
+    async def _send(self, entries: list[Entry]) -> int:
+        """Send the results of some entries, many at once, as fast as the client takes them; return how far it came."""
+        position = entries[0].sequence - 1
         results: list[SharedText] = []
         size = 0
         for entry in entries:
@@ -156,14 +161,16 @@ class Reader:
             size += len(result)
             is_last = self.is_last(entry)
             if is_last or entry is entries[-1] or size > RUN_BYTES:
+                control = self._room.log.state.control
                 await self.subscriber.drained()
-                if self.ended:
-                    return
+                if self.ended or self._room.log.state.control > control:
+                    break  # in a long wait a message may have been deleted: what was not sent is taken and made again
                 self.subscriber.next(results)
-                results, size = [], 0
+                position, results, size = entry.sequence, [], 0
             if is_last:
                 self.complete()
-                return
+                break
+        return position
 
 
 class _Room:
@@ -344,5 +351,5 @@ class Fanout:
         group = room.groups.get(key)
         if group is None:
             shared = context if share.viewer else SharedContext(context.services, None)
-            group = room.groups[key] = _Group(key, self._engine, executor, shared, self._tasks)
+            group = room.groups[key] = _Group(key, self._engine, executor, shared, room.log, self._tasks)
         return group

@@ -83,6 +83,10 @@ async def last_message(root: strawberry.Parent[Snapshot], info: Info) -> Message
     return await info.context.services.messages.last(info.context.viewer_id, root.id)
 
 
+async def pinned_messages(root: strawberry.Parent[Snapshot], info: Info) -> list[Message]:
+    return await info.context.services.messages.pinned(info.context.viewer_id, root.id)
+
+
 async def cursor(root: strawberry.Parent[Snapshot], info: Info) -> str:
     return info.context.services.conversations.cursor(root.id, root.last_sequence)
 

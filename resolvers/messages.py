@@ -1,11 +1,15 @@
 """Messages."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import strawberry
 
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
-from services.entries import MessageSent
-from services.messages import Message, message_of
+from services.entries import MessageChange, MessageEdited, MessageSent
+from services.message_state import Attachment, Reaction
+from services.messages import Message, message_as_edited, message_as_sent
 from services.users import User
 
 
@@ -13,13 +17,100 @@ async def sender(root: strawberry.Parent[Message], info: Info) -> User | None:
     return await info.context.loaders.users.load(root.sender_id)
 
 
+async def reply_to(root: strawberry.Parent[Message], info: Info) -> Message | None:
+    if root.reply_to is None:
+        return None
+    quoted = await info.context.loaders.messages.load((root.conversation_id, root.reply_to))
+    return None if quoted is None else replace(quoted, reply_to=None)
+
+
+async def mentions(root: strawberry.Parent[Message], info: Info) -> list[User | None]:
+    return await info.context.loaders.users.load_many(root.mentions)
+
+
+async def reaction_users(root: strawberry.Parent[Reaction], info: Info) -> list[User | None]:
+    return await info.context.loaders.users.load_many(root.user_ids)
+
+
+async def viewer_has_reacted(root: strawberry.Parent[Reaction], info: Info) -> bool:
+    return info.context.viewer_id in root.user_ids
+
+
+async def viewer_can_edit(root: strawberry.Parent[Message], info: Info) -> bool:
+    return await info.context.services.messages.can_edit(info.context.viewer_id, root)
+
+
+async def viewer_can_delete(root: strawberry.Parent[Message], info: Info) -> bool:
+    return await info.context.services.messages.can_delete(info.context.viewer_id, root)
+
+
 async def sent_message(root: strawberry.Parent[MessageSent]) -> Message:
-    return message_of(root)
+    return message_as_sent(root)
+
+
+async def edited_message(root: strawberry.Parent[MessageEdited], info: Info) -> Message | None:
+    message = await info.context.loaders.messages.load((root.conversation_id, root.message))
+    return None if message is None else message_as_edited(message, root)
+
+
+async def changed_message(root: strawberry.Parent[MessageChange], info: Info) -> Message | None:
+    return await info.context.loaders.messages.load((root.conversation_id, root.message))
 
 
 @refusable
-async def send_message(info: Info, conversation_id: str, body: str, client_message_id: str) -> Payload:
+async def send_message(
+    info: Info,
+    conversation_id: str,
+    body: str,
+    client_message_id: str,
+    reply_to_id: str | None,
+    attachments: Sequence[object] | None,
+) -> Payload:
     message = await info.context.services.messages.send(
-        info.context.viewer_id, conversation_id, body=body, client_message_id=client_message_id
+        info.context.viewer_id,
+        conversation_id,
+        body=body,
+        client_message_id=client_message_id,
+        reply_to_id=reply_to_id,
+        attachments=[Attachment(**vars(attachment)) for attachment in attachments or ()],
     )
     return Payload(message=message)
+
+
+@refusable
+async def edit_message(info: Info, message_id: str, body: str, expected_version: int | None) -> Payload:
+    messages = info.context.services.messages
+    return Payload(
+        message=await messages.edit(info.context.viewer_id, message_id, body=body, expected_version=expected_version)
+    )
+
+
+@refusable
+async def delete_message(info: Info, message_id: str) -> Payload:
+    return Payload(message=await info.context.services.messages.delete(info.context.viewer_id, message_id))
+
+
+@refusable
+async def add_reaction(info: Info, message_id: str, emoji: str) -> Payload:
+    return Payload(message=await info.context.services.messages.react(info.context.viewer_id, message_id, emoji))
+
+
+@refusable
+async def remove_reaction(info: Info, message_id: str, emoji: str) -> Payload:
+    return Payload(message=await info.context.services.messages.unreact(info.context.viewer_id, message_id, emoji))
+
+
+@refusable
+async def pin_message(info: Info, message_id: str) -> Payload:
+    return Payload(message=await info.context.services.messages.pin(info.context.viewer_id, message_id))
+
+
+@refusable
+async def unpin_message(info: Info, message_id: str) -> Payload:
+    return Payload(message=await info.context.services.messages.unpin(info.context.viewer_id, message_id))
+
+
+@refusable
+async def report_message(info: Info, message_id: str, reason: str) -> Payload:
+    await info.context.services.messages.report(info.context.viewer_id, message_id, reason)
+    return Payload(message_id=message_id)

@@ -58,6 +58,9 @@ class Conversation(Node):
     messages: Connection[Message] = resolved(
         resolvers.messages, Connection[Message], "What was said, in order, from the caller's joining on."
     )
+    pinned_messages: list[Message] = resolved(
+        resolvers.pinned_messages, list[Message], "The pinned ones of those that the caller may read, newest pin first."
+    )
     cursor: str = resolved(
         resolvers.cursor, str, "Where a subscription has to start so that nothing after this read is missed."
     )

@@ -32,6 +32,38 @@ class MessageSent(ConversationEvent):
     message: Message = resolved(messages.sent_message, Message, "What was said, as it was sent.")
 
 
+@view(entries.MessageEdited, "A message was given another body.")
+class MessageEdited(ConversationEvent):
+    message: Message = resolved(messages.edited_message, Message, "The message, with the body of this edit.")
+
+
+@view(entries.MessageDeleted, "A message was deleted: its body, mentions, attachments, reactions and pin are gone.")
+class MessageDeleted(ConversationEvent):
+    message_id: strawberry.ID = field("Which message.")
+
+
+@view(entries.MessagePinned, "A message was pinned.")
+class MessagePinned(ConversationEvent):
+    message: Message = resolved(messages.changed_message, Message, "The message as it is now.")
+
+
+@view(entries.MessageUnpinned, "A message is no longer pinned.")
+class MessageUnpinned(ConversationEvent):
+    message_id: strawberry.ID = field("Which message.")
+
+
+@view(entries.ReactionAdded, "The actor reacted to a message.")
+class ReactionAdded(ConversationEvent):
+    message_id: strawberry.ID = field("Which message.")
+    emoji: str = field("With which emoji.")
+
+
+@view(entries.ReactionRemoved, "The actor took a reaction back.")
+class ReactionRemoved(ConversationEvent):
+    message_id: strawberry.ID = field("Which message.")
+    emoji: str = field("Which emoji it was.")
+
+
 @view(entries.MemberAdded, "Somebody joined.")
 class MemberAdded(ConversationEvent):
     member: Member = resolved(conversations.added_member, Member, "The new membership.")
@@ -73,7 +105,19 @@ class ResyncRequired:
 
 ConversationUpdate = Annotated[
     Union[  # noqa: UP007  # Strawberry names unions by this spelling
-        MessageSent, MemberAdded, MemberRemoved, MemberRoleChanged, ConversationChanged, CaughtUp, ResyncRequired
+        MessageSent,
+        MessageEdited,
+        MessageDeleted,
+        MessagePinned,
+        MessageUnpinned,
+        ReactionAdded,
+        ReactionRemoved,
+        MemberAdded,
+        MemberRemoved,
+        MemberRoleChanged,
+        ConversationChanged,
+        CaughtUp,
+        ResyncRequired,
     ],
     strawberry.union("ConversationUpdate", description="What a subscriber of a conversation gets."),
 ]

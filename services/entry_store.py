@@ -1,8 +1,19 @@
-"""The entries of all logs in MongoDB: appended, and read by ranges of their ids; never changed here."""
+"""The entries of all logs in MongoDB: appended, and read by their ids.
 
-from collections.abc import Mapping, Sequence
+An entry never changes, but for the `state` beside a sent message, and for the words that a deletion takes away.
+"""
 
-from services.entries import MAX_SEQUENCE, Entry, entry_id, from_document, to_document
+from collections.abc import Iterable, Mapping, Sequence
+
+from services.entries import (
+    MAX_SEQUENCE,
+    Entry,
+    MessageEdited,
+    MessageSent,
+    entry_id,
+    from_document,
+    to_document,
+)
 from services.mongo import Database, Document
 
 
@@ -37,6 +48,33 @@ class EntryStore:
         """Return the entry at a place, or None where the log has not got so far."""
         document = await self._entries.find_one({"_id": entry_id(conversation_id, sequence)})
         return from_document(document) if document else None
+
+    async def messages(self, conversation_id: str, sequences: Iterable[int]) -> dict[int, MessageSent]:
+        """Return those of these places that are messages, by sequence."""
+        found = await self._entries.find_many([entry_id(conversation_id, sequence) for sequence in sequences])
+        entries = (from_document(document) for document in found.values())
+        return {entry.sequence: entry for entry in entries if isinstance(entry, MessageSent)}
+
+    async def put_state(self, message: MessageSent) -> None:
+        """Store what has become of a message, unless what is stored is as new."""
+        change: Document = {"state": message.state.to_document()}
+        if message.state.deleted_at is not None:
+            change |= {"body": None, "mentions": [], "attachments": []}
+        # `$not` and not `$lt`, which is false where nothing is stored yet.
+        older = {"state.applied": {"$not": {"$gte": message.state.applied}}}
+        await self._entries.update_one(
+            {"_id": entry_id(message.conversation_id, message.sequence), **older}, {"$set": change}
+        )
+
+    async def blank_edit(self, conversation_id: str, sequence: int) -> int:
+        """Take the words out of an edit of a deleted message; return the sequence of the edit before it, or 0."""
+        document = await self._entries.find_one_and_update(
+            {"_id": entry_id(conversation_id, sequence)}, {"$set": {"body": None, "mentions": []}}
+        )
+        assert document is not None  # a message names its newest edit, and each edit the one before it
+        edit = from_document(document)
+        assert isinstance(edit, MessageEdited)
+        return edit.previous_edit
 
     async def head(self, conversation_id: str) -> Entry | None:
         """Return the newest entry, or None where there is no such log."""

@@ -10,7 +10,7 @@ from typing import Self
 
 import orjson
 
-from services.entries import ConversationCreated, Entry
+from services.entries import ConversationCreated, Entry, MessageChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Event:
     actor_id: str
     at: datetime
     user_ids: tuple[str, ...]  # whom it is about besides the actor: members who came, went or changed
+    message: int | None = None  # sequence of the message that was changed; None for entries that change none
 
     @property
     def id(self) -> str:
@@ -44,6 +45,7 @@ class Event:
             actor_id=entry.actor_id,
             at=entry.at,
             user_ids=user_ids,
+            message=entry.message if isinstance(entry, MessageChange) else None,
         )
 
     def to_bytes(self) -> bytes:
@@ -58,6 +60,7 @@ class Event:
                 "actor": self.actor_id,
                 "at": self.at,
                 "users": self.user_ids,
+                "message": self.message,
             },
             option=orjson.OPT_UTC_Z,
         )
@@ -78,6 +81,7 @@ class Event:
                 actor_id=content["actor"],
                 at=datetime.fromisoformat(content["at"]),
                 user_ids=tuple(content["users"]),
+                message=content.get("message"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not an event: {error!r}") from error

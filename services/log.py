@@ -12,7 +12,7 @@ import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, Self
 
@@ -21,7 +21,7 @@ import structlog
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from services.clock import now
-from services.entries import Draft, Entry
+from services.entries import Draft, Entry, MessageChange, MessageSent
 from services.entry_store import EntryStore
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.mongo import DUPLICATE_KEY, Database
@@ -72,6 +72,7 @@ class _Attempt:
 
     key: str
     concerns: frozenset[str]  # users whose memberships `decide` looks at
+    messages: frozenset[int]  # messages that it looks at
     decide: Decide
     placed: asyncio.Future[Entry]
     slot: int = 0  # the highest place that an insert of it was sent for; until that is seen taken, its outcome is open
@@ -94,6 +95,7 @@ class Log:
         self.users = 0  # how many hold this log; the last one's leaving lets it be dropped
         self.idle_since = 0.0
         self._logs = logs
+        self._settled = state.control  # up to which control entry the documents are known to be right
         self._newest: deque[Entry] = deque(maxlen=NEWEST)
         self._early: dict[int, Entry] = {}  # entries that overtook others
         self._queue: deque[_Attempt] = deque()
@@ -180,14 +182,20 @@ class Log:
     async def _read_back(self, after: int) -> None:
         """Take into memory what is missing there above `after`: many come back from an absence at the same time."""
         oldest = self._newest[0].sequence if self._newest else self.sequence + 1
-        for entry in reversed(await self._read_between(after, oldest - 1)):
+        control = self.state.control
+        entries = await self._read_between(after, oldest - 1)
+        if self.state.control > control:
+            return  # a message among them may have changed after it was read, and in memory it would stay as it was
+        for entry in reversed(entries):
             # Others may have done so meanwhile, or newer entries have taken the room.
             oldest = self._newest[0].sequence if self._newest else self.sequence + 1
             if entry.sequence == oldest - 1 and len(self._newest) < NEWEST:
                 self._newest.appendleft(entry)
 
     async def _read_between(self, after: int, upto: int) -> list[Entry]:
-        entries = await self._logs.read_shared(self.conversation_id, after, upto)
+        control = self.state.control
+        await self.settle()
+        entries = await self._logs.read_shared(self.conversation_id, after, upto, control)
         if len(entries) < upto - after:
             raise ReadBehindError(f"{self.conversation_id}: {len(entries)} of {upto - after} entries read")
         return entries
@@ -204,10 +212,64 @@ class Log:
         await self.load_members([user_id])
         return self.state.members[user_id]
 
+    async def settle(self) -> None:
+        """See to it that the documents show everything that this process has seen.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        control = self.state.control
+        if self._settled < control:
+            await self._logs.projections.settle(self.conversation_id, control)
+            self._settled = max(self._settled, control)
+
+    async def messages(self, sequences: Iterable[int]) -> dict[int, MessageSent]:
+        """Return those of these places that are messages, each with every change that this process has seen.
+
+        A message that is read may be ahead of that. It does no harm, nor where it is decided on: then the place that
+        is decided about is taken, and the decision is made again.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        wanted = set(sequences)
+        while True:
+            control = self.state.control
+            found = {sequence: self._newest[index] for sequence in wanted if (index := self._index(sequence)) >= 0}
+            missing = [sequence for sequence in wanted - found.keys() if 0 < sequence <= self.sequence]
+            read: dict[int, MessageSent] = {}
+            if missing:
+                await self.settle()
+                read = await self._logs.entries.messages(self.conversation_id, missing)
+            if self.state.control == control:  # else one of them may have changed after it was read
+                return read | {sequence: entry for sequence, entry in found.items() if isinstance(entry, MessageSent)}
+
+    async def state_with(self, user_ids: Iterable[str], sequences: Iterable[int]) -> State:
+        """Return the state as of now with these memberships and messages in it.
+
+        The messages are not kept in `state`: there is no end to those that somebody may ask for.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        await self.load_members(user_ids)
+        messages = await self.messages(sequences)
+        return replace(self.state, messages=messages)
+
+    def _index(self, sequence: int) -> int:
+        """Return where an entry stands among the newest, -1 where it does not."""
+        if not self._newest or not self._newest[0].sequence <= sequence <= self._newest[-1].sequence:
+            return -1
+        return sequence - self._newest[0].sequence
+
     def _advance(self, entry: Entry) -> None:
         self.state = self.state.after(entry)
         if entry.sequence == 1:
             self._logs.keep(self)
+        if isinstance(entry, MessageChange) and (index := self._index(entry.message)) >= 0:
+            message = self._newest[index]
+            assert isinstance(message, MessageSent)
+            self._newest[index] = entry.applied_to(message)
         self._newest.append(entry)
         attempt = self._waiting.pop(entry.key, None)
         if attempt is not None and not attempt.placed.done():
@@ -225,11 +287,13 @@ class Log:
 
     # ------------------------------------------------------------ writing
 
-    async def append(self, key: str, decide: Decide, *, base: int, concerns: Iterable[str]) -> Entry:
+    async def append(
+        self, key: str, decide: Decide, *, base: int, concerns: Iterable[str], messages: Iterable[int] = ()
+    ) -> Entry:
         """Append what `decide` makes of the state just before it, or return the entry that already has this key.
 
         `base` is a sequence that was committed before the key's first attempt. `decide` is pure: it runs again after
-        every lost race.
+        every lost race. It looks at no users but those in `concerns` and at no messages but those in `messages`.
 
         Raises:
             ChatError: what `decide` refuses with.
@@ -242,7 +306,7 @@ class Log:
             known = await self._find(key, base)
             if known is not None:
                 return known
-            attempt = self._waiting.get(key) or self._enqueue(key, decide, frozenset(concerns))
+            attempt = self._waiting.get(key) or self._enqueue(key, decide, frozenset(concerns), frozenset(messages))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await asyncio.shield(attempt.placed)
@@ -252,10 +316,10 @@ class Log:
                 self._give_up([attempt])
             raise self._no_answer(attempt) from None
 
-    def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str]) -> _Attempt:
+    def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str], messages: frozenset[int]) -> _Attempt:
         if len(self._waiting) >= WAITING:
             raise Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000)
-        attempt = _Attempt(key, concerns, decide, asyncio.get_running_loop().create_future())
+        attempt = _Attempt(key, concerns, messages, decide, asyncio.get_running_loop().create_future())
         self._waiting[key] = attempt
         self._queue.append(attempt)
         if self._writing is None:
@@ -303,12 +367,20 @@ class Log:
         return settled or Unavailable("The service cannot store this now. Try again.", retry_after_ms=1_000)
 
     async def _place(self, batch: list[_Attempt]) -> None:
-        await self.load_members({user_id for attempt in batch for user_id in attempt.concerns})
         await self._logs.outbox.mark(self.conversation_id)
-        placed = self._decided(batch)
+        state = await self.state_with(
+            {user_id for attempt in batch for user_id in attempt.concerns},
+            {sequence for attempt in batch for sequence in attempt.messages},
+        )
+        before = {attempt.key: (attempt, attempt.slot) for attempt in batch}
+        placed = self._decided(batch, state)
         if not placed:
             return
-        inserted = await self._insert([entry for entry, _ in placed])
+        inserted, is_certain = await self._insert([entry for entry, _ in placed])
+        if is_certain:
+            for entry, _ in placed[inserted:]:  # nothing of these is under way: a refusal is one, not an open outcome
+                attempt, slot = before[entry.key]
+                attempt.slot = slot
         entries = [entry for entry, _ in placed[:inserted]]
         await self._project(placed[:inserted])
         self.see(entries)
@@ -322,9 +394,8 @@ class Log:
                 self._logs.spawn(self._mend())  # an outcome that was lost may have been a success
             self._requeue(attempt for attempt in batch if not attempt.placed.done())
 
-    def _decided(self, batch: list[_Attempt]) -> list[tuple[Entry, State]]:
+    def _decided(self, batch: list[_Attempt], state: State) -> list[tuple[Entry, State]]:
         """Return the entries of a batch, each decided on the state after the one before it, with the state it makes."""
-        state = self.state
         placed: list[tuple[Entry, State]] = []
         for attempt in batch:
             if attempt.placed.done():
@@ -348,6 +419,7 @@ class Log:
             for entry, state in placed:
                 if entry.is_control:
                     await self._logs.projections.write(entry, state)
+                    self._settled = max(self._settled, entry.sequence)
         except PyMongoError:  # the entries stand, and what follows from them comes as soon as MongoDB does
             _logger.warning("log.not_projected", conversation=self.conversation_id)
             self._logs.spawn(self._mend())
@@ -369,14 +441,15 @@ class Log:
                 if self.sequence < sequence:
                     raise ReadBehindError(f"{self.conversation_id}: {sequence} is taken, {self.sequence} seen")
 
-    async def _insert(self, entries: list[Entry]) -> int:
-        """Insert a run of entries; return how many of its first ones this call saw committed.
+    async def _insert(self, entries: list[Entry]) -> tuple[int, bool]:
+        """Insert a run of entries; return how many of its first ones this call saw committed, and if no more can be.
 
         A lost outcome is settled by inserting the same documents at the same slots again, until each slot is known to
         be taken; by whom, the keys tell.
         """
         deadline = asyncio.get_running_loop().time() + ATTEMPT_SECONDS
         pause = 0.05
+        is_certain = True
         while True:
             try:
                 await self._logs.entries.insert(entries)
@@ -384,14 +457,15 @@ class Log:
                 failure = error.details["writeErrors"][0] if error.details["writeErrors"] else None
                 if failure is None or failure["code"] != DUPLICATE_KEY:
                     raise
-                return int(failure["index"])
+                return int(failure["index"]), is_certain
             except PyMongoError:
+                is_certain = False  # what was sent may still arrive
                 if asyncio.get_running_loop().time() + pause > deadline:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             else:
-                return len(entries)
+                return len(entries), True
 
     def _requeue(self, lost: Iterable[_Attempt]) -> None:
         again: list[_Attempt] = []
@@ -416,7 +490,7 @@ class Logs:
         self.audiences = audiences
         self._logs: dict[str, Log] = {}
         self._loading: dict[str, asyncio.Task[Log]] = {}
-        self._reads: dict[tuple[str, int, int], asyncio.Task[list[Entry]]] = {}
+        self._reads: dict[tuple[str, int, int, int], asyncio.Task[list[Entry]]] = {}
         self._tasks = Tasks()
 
     @asynccontextmanager
@@ -476,9 +550,12 @@ class Logs:
         """Keep a log that has come to exist."""
         self._logs.setdefault(log.conversation_id, log)
 
-    async def read_shared(self, conversation_id: str, after: int, upto: int) -> list[Entry]:
-        """Return the entries in (after, upto]; readers who ask for the same at once cost one read."""
-        asked = (conversation_id, after, upto)
+    async def read_shared(self, conversation_id: str, after: int, upto: int, control: int) -> list[Entry]:
+        """Return the entries in (after, upto]; readers who ask for the same at once cost one read.
+
+        A reader who has seen a newer control entry than another asks for something else: messages may have changed.
+        """
+        asked = (conversation_id, after, upto, control)
         reading = self._reads.get(asked)
         if reading is None:
             reading = self._reads[asked] = self.spawn(

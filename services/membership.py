@@ -60,12 +60,21 @@ def require_sender(state: State, sender_id: str, barred: str | None) -> None:
         Forbidden: the user is in it but may not write.
     """
     conversation, member = active_member(state, sender_id)
-    if conversation.archived_at is not None:
-        raise Forbidden("The conversation is archived.", _CONVERSATION)
-    if conversation.kind is ConversationKind.CHANNEL and member.role is MemberRole.MEMBER:
-        raise Forbidden("Only owners and moderators write in a channel.", _CONVERSATION)
+    require_writer(conversation, member, _CONVERSATION)
     if barred is not None:
         raise Forbidden(barred, _CONVERSATION)
+
+
+def require_writer(conversation: Conversation, member: Member, path: tuple[str, ...]) -> None:
+    """Refuse a member who may not say anything there.
+
+    Raises:
+        Forbidden: the conversation is archived, or a channel where the member only reads.
+    """
+    if conversation.archived_at is not None:
+        raise Forbidden("The conversation is archived.", path)
+    if conversation.kind is ConversationKind.CHANNEL and member.role is MemberRole.MEMBER:
+        raise Forbidden("Only owners and moderators write in a channel.", path)
 
 
 def require_adder(state: State, actor_id: str) -> Conversation:

@@ -1,28 +1,43 @@
-"""Messages: sending one, once, and reading a conversation's."""
+"""Messages: what users do with them, and what of a conversation's a viewer may read."""
 
 import hashlib
-import unicodedata
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pymongo.errors import DuplicateKeyError
+import orjson
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from services import ids
+from services.clock import now
+from services.content import names_in, valid_attachments, valid_body, valid_emoji, valid_reason
 from services.conversations import valid_client_id
-from services.entries import Draft, Entry, MessageSent, entry_id, from_document
-from services.errors import Conflict, InvalidInput, NotFound, UserError
+from services.entries import MessageEdited, MessageSent, entry_id, from_document
+from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, UserError
 from services.log import Decide, Log, Logs
-from services.membership import require_sender
+from services.membership import Unneeded
+from services.message_rules import (
+    Names,
+    deleting,
+    editing,
+    pinning,
+    reacting,
+    require_deleter,
+    require_editor,
+    sending,
+    unpinning,
+    unreacting,
+)
+from services.message_state import Attachment, Reaction
 from services.mongo import Collection, Database, Document
 from services.paging import Page, Window, read_page
 from services.positions import Position, sequence_in
 from services.senders import Senders
-from services.state import State
+from services.state import Conversation, Member
+from services.users import Users
 
-BODY_CHARACTERS = 10_000
-BODY_BYTES = 32_768
-
-_BODY = ("input", "body")
+type Place = tuple[str, int]  # a conversation's id and a sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,77 +50,87 @@ class Message:
     sender_id: str
     body: str | None  # None once deleted
     client_message_id: str
+    reply_to: int | None  # sequence of the quoted message; None where nothing is quoted
+    attachments: tuple[Attachment, ...]
+    mentions: tuple[str, ...]  # ids of users
+    reactions: tuple[Reaction, ...]
     version: int
     created_at: datetime
+    edited_at: datetime | None
+    deleted_at: datetime | None
+    pinned_at: datetime | None  # None while it is not pinned
 
 
-def message_of(entry: Entry) -> Message:
-    """Return the message that a log entry sent."""
-    assert isinstance(entry, MessageSent)
+def message_of(sent: MessageSent) -> Message:
+    """Return the message as it is now."""
     return Message(
-        id=entry.message_id,
-        conversation_id=entry.conversation_id,
-        sequence=entry.sequence,
-        sender_id=entry.actor_id,
-        body=entry.body,
-        client_message_id=entry.client_message_id,
-        version=1,
-        created_at=entry.at,
+        id=sent.message_id,
+        conversation_id=sent.conversation_id,
+        sequence=sent.sequence,
+        sender_id=sent.actor_id,
+        body=sent.current_body,
+        client_message_id=sent.client_message_id,
+        reply_to=sent.reply_to,
+        attachments=sent.attachments,
+        mentions=sent.current_mentions,
+        reactions=sent.state.reactions,
+        version=sent.state.version,
+        created_at=sent.at,
+        edited_at=sent.state.edited_at,
+        deleted_at=sent.state.deleted_at,
+        pinned_at=sent.state.pinned_at,
     )
 
 
-class Messages:
-    """What users say, and what of it a viewer may read: history is visible from the joining entry on."""
+def message_as_sent(sent: MessageSent) -> Message:
+    """Return the message with the words that it was sent with, unless it is deleted; the rest is of now."""
+    return replace(message_of(sent), body=sent.body, mentions=sent.mentions, version=1, edited_at=None)
 
-    def __init__(self, database: Database, logs: Logs, senders: Senders, epoch: int) -> None:
+
+def message_as_edited(message: Message, edit: MessageEdited) -> Message:
+    """Return the message with the words of one edit, unless it is deleted; the rest is of now."""
+    if message.deleted_at is not None:
+        return replace(message, version=edit.version, edited_at=edit.at)
+    return replace(message, body=edit.body, mentions=edit.mentions, version=edit.version, edited_at=edit.at)
+
+
+class Messages:
+    """What users say and do about it. History is visible from the joining entry on."""
+
+    def __init__(self, database: Database, logs: Logs, users: Users, senders: Senders, epoch: int) -> None:
         self._entries: Collection = database["entries"]
         self._sends: Collection = database["sends"]
+        self._reports: Collection = database["reports"]
         self._logs = logs
+        self._users = users
         self._senders = senders
         self._epoch = epoch
 
-    async def send(self, sender_id: str, conversation_id: str, *, body: str, client_message_id: str) -> Message:
-        """Store a message; the same client id returns the message already stored, whatever happened since.
-
-        Raises:
-            InvalidInput: the body or the client id is not acceptable.
-            NotFound: the sender is not in such a conversation.
-            Forbidden: the sender is in it but may not write.
-            Conflict: the client id was used for another message.
-        """
-        body = valid_body(body)
-        valid_client_id(client_message_id, ("input", "clientMessageId"))
-        if ids.kind(conversation_id) != "cnv":
-            raise NotFound("There is no such conversation.", ("input", "conversationId"))
-        key = f"{sender_id}:{client_message_id}"
-        fingerprint = hashlib.sha256(body.encode()).digest()
-        log = await self._logs.get(conversation_id)
-        await log.load_members([sender_id])
-        barred = await self._senders.barred(sender_id, log.state)
-        decide = _sending(sender_id, body, client_message_id, barred)
-        try:
-            decide(log.state)
-        except UserError:
-            # Refused as of what this process has seen; but what was stored before stays stored, and news may allow it.
-            await log.catch_up()
-            stored = await self._sends.find_one({"_id": f"{conversation_id}:{key}"})
-            if stored is None:
-                decide(log.state)
-        base = await self._base(log, key, fingerprint)
-        return message_of(await log.append(key, decide, base=base, concerns=(sender_id,)))
+    # ------------------------------------------------------------ reading
 
     async def visible(self, viewer_id: str, message_id: str) -> Message | None:
         """Return a message if the viewer may read it, else None."""
+        if ids.kind(message_id) != "msg":
+            return None
         conversation_id, sequence = ids.message_place(message_id)
         log = await self._logs.get(conversation_id)
         await log.catch_up()
         member = await log.member(viewer_id)
         if member is None or sequence < member.joined_sequence:
             return None
-        document = await self._entries.find_one({"_id": entry_id(conversation_id, sequence)})
-        if document is None or document["kind"] != MessageSent.kind:
-            return None
-        return message_of(from_document(document))
+        return await self._shown(log, sequence)
+
+    async def get_many(self, places: Sequence[Place]) -> dict[Place, Message]:
+        """Return those of these places that are messages, for somebody who was already found to be allowed to."""
+        sequences: dict[str, list[int]] = {}
+        for conversation_id, sequence in places:
+            sequences.setdefault(conversation_id, []).append(sequence)
+        found: dict[Place, Message] = {}
+        for conversation_id, wanted in sequences.items():
+            log = await self._logs.get(conversation_id)
+            for sequence, sent in (await log.messages(wanted)).items():
+                found[conversation_id, sequence] = message_of(sent)
+        return found
 
     async def page(self, viewer_id: str, conversation_id: str, window: Window) -> Page[Message]:
         """Return a page of the messages that the viewer may read, in the order of the log; none for an outsider."""
@@ -113,13 +138,15 @@ class Messages:
         member = await log.member(viewer_id)
         if member is None:
             return Page([], has_previous=False, has_next=False)
+        await log.settle()
 
         def key(cursor: str, argument: str) -> str:
             return entry_id(conversation_id, sequence_in(cursor, conversation_id, argument))
 
         def item(document: Document) -> tuple[str, Message]:
-            message = message_of(from_document(document))
-            return Position(conversation_id, self._epoch, message.sequence).cursor(), message
+            sent = from_document(document)
+            assert isinstance(sent, MessageSent)
+            return Position(conversation_id, self._epoch, sent.sequence).cursor(), message_of(sent)
 
         return await read_page(
             self._entries,
@@ -134,6 +161,76 @@ class Messages:
         """Return the newest message that the viewer may read."""
         page = await self.page(viewer_id, conversation_id, Window(1, from_end=True, after=None, before=None))
         return page.items[0][1] if page.items else None
+
+    async def pinned(self, viewer_id: str, conversation_id: str) -> list[Message]:
+        """Return the pinned messages that the viewer may read, the newest pin first; none for an outsider."""
+        log = await self._logs.get(conversation_id)
+        member = await log.member(viewer_id)
+        if member is None or log.state.conversation is None:
+            return []
+        pinned = [sequence for sequence in log.state.conversation.pinned[::-1] if sequence >= member.joined_sequence]
+        found = await log.messages(pinned)
+        return [message_of(found[sequence]) for sequence in pinned]
+
+    async def can_edit(self, viewer_id: str, message: Message) -> bool:
+        """Whether the viewer may edit a message, as far as this process has seen the log."""
+        return await self._allows(require_editor, viewer_id, message)
+
+    async def can_delete(self, viewer_id: str, message: Message) -> bool:
+        """Whether the viewer may delete a message that is not deleted, as far as this process has seen the log."""
+        return await self._allows(require_deleter, viewer_id, message)
+
+    # ------------------------------------------------------------ sending
+
+    async def send(
+        self,
+        sender_id: str,
+        conversation_id: str,
+        *,
+        body: str,
+        client_message_id: str,
+        reply_to_id: str | None = None,
+        attachments: Sequence[Attachment] = (),
+    ) -> Message:
+        """Store a message; the same client id returns the message already stored, whatever happened since.
+
+        Raises:
+            InvalidInput: the body, the client id or an attachment is not acceptable.
+            NotFound: the sender is not in such a conversation, or there is no such message to reply to.
+            Forbidden: the sender is in it but may not write.
+            Conflict: the client id was used for another message.
+        """
+        body = valid_body(body)
+        attachments = valid_attachments(attachments)
+        valid_client_id(client_message_id, ("input", "clientMessageId"))
+        if ids.kind(conversation_id) != "cnv":
+            raise NotFound("There is no such conversation.", ("input", "conversationId"))
+        reply_to = None if reply_to_id is None else _quoted(reply_to_id, conversation_id)
+        key = f"{sender_id}:{client_message_id}"
+        names = await self._meant(body)
+        log = await self._logs.get(conversation_id)
+        decide = sending(
+            sender_id,
+            barred=await self._senders.barred(sender_id, log.state),
+            body=body,
+            client_message_id=client_message_id,
+            reply_to=reply_to,
+            names=names,
+            attachments=attachments,
+        )
+        concerns, quoted = _concerned(sender_id, names), () if reply_to is None else (reply_to,)
+        try:
+            decide(await log.state_with(concerns, quoted))
+        except UserError:
+            # Refused as of what this process has seen; but what was stored before stays stored, and news may allow it.
+            await log.catch_up()
+            stored = await self._sends.find_one({"_id": f"{conversation_id}:{key}"})
+            if stored is None:
+                decide(await log.state_with(concerns, quoted))
+        base = await self._base(log, key, _fingerprint(body, reply_to_id, attachments))
+        sent = await log.append(key, decide, base=base, concerns=concerns, messages=quoted)
+        assert isinstance(sent, MessageSent)  # no other entry has the key of a send
+        return message_of(sent)
 
     async def _base(self, log: Log, key: str, fingerprint: bytes) -> int:
         """Return the sequence above which this key may stand, fixed at its first attempt and never raised.
@@ -155,30 +252,139 @@ class Messages:
             return int(record["base"])
         return base
 
+    # ------------------------------------------------------------ changing
 
-def _sending(sender_id: str, body: str, client_message_id: str, barred: str | None) -> Decide:
-    def decide(state: State) -> Draft:
-        require_sender(state, sender_id, barred)
-        return Draft(MessageSent, sender_id, {"body": body, "client_message_id": client_message_id})
+    async def edit(self, actor_id: str, message_id: str, *, body: str, expected_version: int | None) -> Message:
+        """Give a message another body; the one that it has already changes nothing.
 
-    return decide
+        Raises:
+            InvalidInput: the body is not acceptable.
+            NotFound: there is no such message for the actor.
+            Forbidden: it is somebody else's, or deleted.
+            Conflict: its version is not the one expected.
+        """
+        body = valid_body(body)
+        names, barred = await self._meant(body), await self._barred(actor_id, message_id)
+
+        def rule(sequence: int) -> Decide:
+            return editing(actor_id, sequence, barred=barred, body=body, names=names, expected_version=expected_version)
+
+        return await self._change(actor_id, message_id, rule, concerns=_concerned(actor_id, names))
+
+    async def delete(self, actor_id: str, message_id: str) -> Message:
+        """Leave a tombstone of a message; deleting it again changes nothing. Raises as `edit` does."""
+        return await self._change(actor_id, message_id, lambda sequence: deleting(actor_id, sequence))
+
+    async def react(self, actor_id: str, message_id: str, emoji: str) -> Message:
+        """Add the actor's reaction; one that is there already changes nothing. Raises as `edit` does."""
+        emoji = valid_emoji(emoji)
+        return await self._change(actor_id, message_id, lambda sequence: reacting(actor_id, sequence, emoji))
+
+    async def unreact(self, actor_id: str, message_id: str, emoji: str) -> Message:
+        """Take the actor's reaction away; one that is not there changes nothing. Raises as `edit` does."""
+        emoji = valid_emoji(emoji)
+        return await self._change(actor_id, message_id, lambda sequence: unreacting(actor_id, sequence, emoji))
+
+    async def pin(self, actor_id: str, message_id: str) -> Message:
+        """Pin a message; one that is pinned stays where it is. Raises as `edit` does."""
+        return await self._change(actor_id, message_id, lambda sequence: pinning(actor_id, sequence))
+
+    async def unpin(self, actor_id: str, message_id: str) -> Message:
+        """Unpin a message; one that is not pinned stays so. Raises as `edit` does."""
+        return await self._change(actor_id, message_id, lambda sequence: unpinning(actor_id, sequence))
+
+    async def report(self, reporter_id: str, message_id: str, reason: str) -> None:
+        """Note for the operators that something is wrong with a message; a user's first report of it stands.
+
+        Raises:
+            InvalidInput: the reason is empty or too long.
+            NotFound: there is no such message for the reporter.
+        """
+        reason = valid_reason(reason)
+        message = await self.visible(reporter_id, message_id)
+        if message is None:
+            raise _no_such_message()
+        report = {"_id": f"{message_id}:{reporter_id}", "version": message.version, "reason": reason, "at": now()}
+        try:
+            await self._reports.insert_one(report)
+        except DuplicateKeyError:
+            return
+
+    async def _change(
+        self, actor_id: str, message_id: str, rule: Callable[[int], Decide], *, concerns: Iterable[str] = ()
+    ) -> Message:
+        """Append what a rule makes of a message, and return the message after it."""
+        if ids.kind(message_id) != "msg":
+            raise _no_such_message()
+        conversation_id, sequence = ids.message_place(message_id)
+        log = await self._logs.get(conversation_id)
+        await log.catch_up()
+        key = f"{actor_id}:{ids.new_id('op')}"
+        with suppress(Unneeded):
+            await log.append(
+                key, rule(sequence), base=log.sequence, concerns={actor_id, *concerns}, messages=[sequence]
+            )
+        try:
+            message = await self._shown(log, sequence)
+        except PyMongoError:
+            raise CommitUnknown("This may have been stored, but cannot be shown now. Try again.") from None
+        assert message is not None  # the rule has seen it
+        return message
+
+    # ------------------------------------------------------------ parts
+
+    async def _shown(self, log: Log, sequence: int) -> Message | None:
+        sent = (await log.messages([sequence])).get(sequence)
+        return None if sent is None else message_of(sent)
+
+    async def _allows(
+        self, rule: Callable[[Conversation, Member, str], None], viewer_id: str, message: Message
+    ) -> bool:
+        log = await self._logs.get(message.conversation_id)
+        member = await log.member(viewer_id)
+        if log.state.conversation is None or member is None or message.deleted_at is not None:
+            return False
+        try:
+            rule(log.state.conversation, member, message.sender_id)
+        except Forbidden:
+            return False
+        return True
+
+    async def _barred(self, actor_id: str, message_id: str) -> str | None:
+        """Return why somebody may not change what a message says, whatever the log says of it."""
+        if ids.kind(message_id) != "msg":
+            return None
+        conversation_id, _ = ids.message_place(message_id)
+        log = await self._logs.get(conversation_id)
+        return await self._senders.barred(actor_id, log.state)
+
+    async def _meant(self, body: str) -> Names:
+        """Return for each name in a body whom it may mean; who of them is a member, the log decides."""
+        names = names_in(body)
+        found = await self._users.ids_of({form for forms in names for form in forms})
+        return [[found[form] for form in forms if form in found] for forms in names]
 
 
-def valid_body(body: str) -> str:
-    """Return the body as it is stored: NFC, 1 to 10 000 code points, at most 32 768 bytes, not only white space.
+def _concerned(actor_id: str, names: Names) -> frozenset[str]:
+    return frozenset({actor_id, *(user_id for meant in names for user_id in meant)})
 
-    Raises:
-        InvalidInput: it is anything else.
-    """
-    try:
-        text = unicodedata.normalize("NFC", body)
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidInput("A message is Unicode text without lone surrogates.", _BODY) from None
-    if not text.strip():
-        raise InvalidInput("A message cannot be empty.", _BODY)
-    if "\x00" in text:
-        raise InvalidInput("A message cannot hold the null character.", _BODY)
-    if len(text) > BODY_CHARACTERS or size > BODY_BYTES:
-        raise InvalidInput(f"A message has at most {BODY_CHARACTERS} characters and {BODY_BYTES} bytes.", _BODY)
-    return text
+
+def _quoted(message_id: str, conversation_id: str) -> int:
+    if ids.kind(message_id) == "msg":
+        place = ids.message_place(message_id)
+        if place[0] == conversation_id:
+            return place[1]
+    raise NotFound("There is no such message to reply to.", ("input", "replyToId"))
+
+
+def _fingerprint(body: str, reply_to_id: str | None, attachments: Sequence[Attachment]) -> bytes:
+    """Return what is equal for equal sends; a plain body's is the hash of it alone."""
+    content = body.encode()
+    if reply_to_id is not None or attachments:
+        # No body holds a null character, so that none has the hash of anything but itself.
+        content += b"\x00" + orjson.dumps([reply_to_id, [attachment.to_document() for attachment in attachments]])
+    return hashlib.sha256(content).digest()
+
+
+def _no_such_message() -> NotFound:
+    return NotFound("There is no such message.", ("input", "messageId"))

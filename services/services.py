@@ -76,7 +76,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             conversations=conversations,
             mutes=Mutes(database, conversations),
             senders=senders,
-            messages=Messages(database, logs, senders, epoch),
+            messages=Messages(database, logs, users, senders, epoch),
             streams=Streams(feeds, epoch),
             health=HealthChecks(
                 version=version("parley-chat"),

@@ -1,8 +1,9 @@
-"""What a prefix of a conversation's log amounts to: its metadata and who is in it, and how that is kept as documents.
+"""What a prefix of a conversation's log amounts to: its metadata, who is in it, what its messages have become.
 
-The documents (`conversations`, `members`, `inbox`) are projections: each says in `applied` up to which control entry it
-is right, and what is missing is read from the log through the entries' `control` links. So a writer that died between
-its entry and its projections leaves nothing wrong, only something to be caught up with.
+It is kept in documents: `conversations`, `members`, `inbox` and the `state` of sent messages are projections. Each
+says in `applied` up to which control entry it is right; what is missing is read from the log through the entries'
+`control` links. So a writer that died between its entry and its projections leaves nothing wrong, only something to be
+caught up with.
 """
 
 import contextlib
@@ -23,6 +24,11 @@ from services.entries import (
     MemberRemoved,
     MemberRole,
     MemberRoleChanged,
+    MessageChange,
+    MessageDeleted,
+    MessagePinned,
+    MessageSent,
+    MessageUnpinned,
 )
 from services.entry_store import EntryStore
 from services.mongo import DUPLICATE_KEY, Collection, Database, Document, parsed
@@ -39,6 +45,7 @@ class Conversation(Model):
     archived_at: datetime | None = Field(default=None, key_name="archivedAt")
     member_count: int = Field(key_name="memberCount")
     owner_count: int = Field(key_name="ownerCount")
+    pinned: list[int] = Field(default_factory=list)  # sequences of the pinned messages, the newest pin last
     applied: int
 
     model_config = ODMConfigDict(collection="conversations")
@@ -73,13 +80,15 @@ def inbox_id(user_id: str, conversation_id: str) -> str:
 class State:
     """A conversation at exactly `sequence`: the fold of its log's prefix.
 
-    `members` holds the memberships that somebody asked for; None stands for a user who is not in.
+    `members` holds the memberships that somebody asked for; None stands for a user who is not in. `messages` holds the
+    messages that somebody asked for, by sequence.
     """
 
     sequence: int = 0
     control: int = 0  # sequence of the newest control entry
     conversation: Conversation | None = None  # None before slot 1
     members: Mapping[str, Member | None] = field(default_factory=dict)
+    messages: Mapping[int, MessageSent] = field(default_factory=dict)
 
     def after(self, entry: Entry) -> "State":
         """Return the state one entry later."""
@@ -90,6 +99,7 @@ class State:
             control=entry.sequence,
             conversation=self._conversation_after(entry),
             members={**self.members, **self._members_after(entry)},
+            messages=self._messages_after(entry),
         )
 
     def with_members(self, members: Mapping[str, Member | None]) -> "State":
@@ -124,6 +134,10 @@ class State:
             case ConversationChanged():
                 change["title"] = entry.title
                 change["archived_at"] = (self.conversation.archived_at or entry.at) if entry.archived else None
+            case MessagePinned():
+                change["pinned"] = [*self.conversation.pinned, entry.message]
+            case MessageUnpinned() | MessageDeleted():
+                change["pinned"] = [sequence for sequence in self.conversation.pinned if sequence != entry.message]
         return self.conversation.model_copy(update=change)
 
     def _members_after(self, entry: Entry) -> dict[str, Member | None]:
@@ -135,6 +149,11 @@ class State:
             case MemberRemoved():
                 return {entry.user_id: None}
         return {}
+
+    def _messages_after(self, entry: Entry) -> Mapping[int, MessageSent]:
+        if isinstance(entry, MessageChange) and entry.message in self.messages:
+            return {**self.messages, entry.message: entry.applied_to(self.messages[entry.message])}
+        return self.messages
 
 
 def joined(entry: Entry, user_id: str, role: MemberRole) -> Member:
@@ -203,11 +222,19 @@ class Projections:
             for user_id, member in zip(wanted, members, strict=True)
         }
 
+    async def settle(self, conversation_id: str, control: int) -> None:
+        """See to it that the documents have applied everything up to a control entry."""
+        conversation = await self._conversation(conversation_id)
+        if conversation is None or conversation.applied < control:
+            await self.load(conversation_id)
+
     async def write(self, entry: Entry, state: State) -> None:
         """Bring the documents up to a control entry, given the state right after it; repeating it changes nothing."""
         conversation = state.conversation
         assert conversation is not None
         await self._write_members(entry)
+        if isinstance(entry, MessageChange):
+            await self._write_message(entry, state)
         document = conversation.model_dump_doc()
         if isinstance(entry, ConversationCreated):
             await _insert_missing(self._conversations, [document])
@@ -244,6 +271,19 @@ class Projections:
             {"_id": member_id(entry.conversation_id, entry.user_id), "applied": {"$lt": entry.sequence}},
             {"$set": {**change, "applied": entry.sequence}},
         )
+
+    async def _write_message(self, entry: MessageChange, state: State) -> None:
+        # Whoever decided on the entry knows the message; whoever follows the links reads it, and has then applied all
+        # changes before this one. So what is stored is always the fold up to this entry.
+        message = state.messages.get(entry.message)
+        if message is None:
+            message = (await self._entries.messages(entry.conversation_id, [entry.message]))[entry.message]
+        message = entry.applied_to(message)
+        await self._entries.put_state(message)
+        if isinstance(entry, MessageDeleted):
+            edit = message.state.newest_edit
+            while edit:
+                edit = await self._entries.blank_edit(entry.conversation_id, edit)
 
     async def _conversation(self, conversation_id: str) -> Conversation | None:
         return parsed(Conversation, await self._conversations.find_one({"_id": conversation_id}))

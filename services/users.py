@@ -112,6 +112,11 @@ class Users:
         claim = form and await self._handles.find_one({"_id": form})
         return await self.get(claim["user"]) if claim else None
 
+    async def ids_of(self, forms: Iterable[str]) -> dict[str, str]:
+        """Return whom these handles name, by handle; they are in their stored form."""
+        claims = await self._handles.find_many(list(forms))
+        return {form: claim["user"] for form, claim in claims.items()}
+
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, User]:
         """Return those of these users that exist, by id."""
         found: dict[str, User] = {}

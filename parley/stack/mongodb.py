@@ -49,7 +49,7 @@ FIELDS: Final = {
 }
 FIELDS_WITHOUT_EFFECT: Final = {"writeConcern", "readConcern", "maxTimeMS", "comment"}
 TRANSACTION_FIELDS: Final = {"txnNumber", "startTransaction", "autocommit"}
-OPERATORS: Final = {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists"}
+OPERATORS: Final = {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$not"}
 BOUNDS: Final = {"$gt": "> ?", "$gte": ">= ?", "$lt": "< ?", "$lte": "<= ?"}
 
 SELECT: Final = "SELECT storage_key, document FROM documents WHERE db_name = ? AND coll_name = ? AND storage_key "

@@ -22,14 +22,25 @@ from resolvers.context import Context
 from schema.api import graphql_schema
 from services.clock import now
 from services.entries import Entry
+from services.log import Log
 from services.streams import CaughtUp, Update
 from services.tokens import Claims
-from tests.clients import ADD, REMOVE, Api, Person
+from tests.api.test_messages import DELETE, EDIT, FILE, PIN, REACT, SEND, UNPIN, UNREACT
+from tests.clients import ADD, REMOVE, Api, Json, Person
 from tests.local_api import LocalApi, local_api
 from tests.stack_process import StackProcess
 
 LEVELS = 6
 SCHEMA = graphql_schema()
+CHANGES: list[tuple[str, Json]] = [
+    (EDIT, {"body": "hello"}),
+    (PIN, {}),
+    (UNPIN, {}),
+    (PIN, {}),
+    (REACT, {"emoji": "👍"}),
+    (REACT, {"emoji": "🎉"}),
+    (UNREACT, {"emoji": "👍"}),
+]
 
 
 @dataclass
@@ -40,6 +51,7 @@ class Scene:
     conversation: str
     people: list[Person]
     viewers: list[Claims]
+    log: Log
     entries: list[Entry]
     groups: Counter[int] = field(default_factory=Counter)  # documents by how many groups their subscribers were
 
@@ -54,11 +66,22 @@ async def scene(stack: StackProcess) -> AsyncIterator[Scene]:
             await ann.send(conversation, f"before {joining.handle}")
             await ann.mutate(ADD, conversationId=conversation, userIds=[joining.id])
         await ann.mutate(REMOVE, conversationId=conversation, userId=dan.id)
-        await cyd.send(conversation, "the last")
+        quoted, deleted = [(await ann.send(conversation, f"hello @{bob.handle}"))["message"]["id"] for _ in range(2)]
+        for change, fields in CHANGES:
+            await ann.mutate(change, messageId=quoted, **fields)
+        await ann.mutate(DELETE, messageId=deleted)
+        await cyd.mutate(
+            SEND,
+            conversationId=conversation,
+            body="the last",
+            clientMessageId="m1",
+            replyToId=quoted,
+            attachments=[FILE],
+        )
         viewers = [await local.services.sessions.authenticate(person.token, now()) for person in (ann, bob, cyd)]
         log = local.services.streams.feeds._logs.known(conversation)
         assert log is not None
-        scene = Scene(local, conversation, people, viewers, await log.entries(0, 100))
+        scene = Scene(local, conversation, people, viewers, log, await log.entries(0, 100))
         yield scene
         # The documents were of both kinds: one group for all three viewers, and one for each.
         assert min(scene.groups[1], scene.groups[3]) >= 10
@@ -133,6 +156,7 @@ async def compare(scene: Scene, document: str) -> int:
     engine, variables = fanout._engine, {"id": scene.conversation, "n": 1, "yes": True}
     operation = engine.operation(document, None)
     room = _Room(scene.conversation, services.streams.feeds, fanout._tasks, lambda _: None)
+    room.log = scene.log
     groups = set()
     for claims in scene.viewers:
         context = Context(services, claims)

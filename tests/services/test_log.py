@@ -158,6 +158,19 @@ async def test_whoever_was_removed_meanwhile_is_refused(processes: list[Logs]) -
     assert [entry.kind for entry in await stored(processes[0], here)] == ["created", "sent", "member_removed"]
 
 
+async def test_all_of_a_batch_hear_that_they_are_refused_after_a_lost_race(processes: list[Logs]) -> None:
+    ann, bob = ids.user(), ids.user()
+    here = await made(processes[0], ann, bob)
+    there = await processes[1].get(here.conversation_id)
+    assert await there.member(bob) is not None
+    gone = Draft(MemberRemoved, ann, {"user_id": bob, "role": MemberRole.OWNER})
+    await here.append("removal", lambda _: gone, base=1, concerns=())
+
+    outcomes = await asyncio.gather(*(say(there, bob, f"{number}") for number in range(5)), return_exceptions=True)
+
+    assert {type(outcome) for outcome in outcomes} == {NotFound}
+
+
 async def test_an_entry_that_overtook_others_waits_for_them(processes: list[Logs]) -> None:
     ann = ids.user()
     here = await made(processes[0], ann)

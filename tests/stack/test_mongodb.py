@@ -159,6 +159,12 @@ HOT: dict[str, tuple[int, Any]] = {
             {"_id": f"big:{7:012}", "sequence": {"$lt": 9}}, {"$max": {"sequence": 9}, "$inc": {"edits": 1}}
         ),
     ),
+    "update unless newer": (
+        10,
+        lambda entries: entries.update_one(
+            {"_id": f"big:{7:012}", "state.applied": {"$not": {"$gte": 9}}}, {"$set": {"state": {"applied": 9}}}
+        ),
+    ),
     "upsert": (10, lambda entries: entries.update_one({"_id": "dirty/x"}, {"$set": {"until": 1}}, upsert=True)),
     "find and update": (10, lambda entries: entries.find_one_and_update({"_id": "big:none"}, {"$inc": {"edits": 1}})),
     "bulk": (
@@ -366,6 +372,14 @@ COMMANDS: list[Document] = [
     {"update": "c", "updates": [{"q": {"_id": "every:type", "tags": "y"}, "u": {"$set": {"tags.$": "z"}}}]},
     {"update": "c", "updates": [{"q": {"_id": "every:type"}, "u": {"$addToSet": {"tags": "x"}}}]},
     {"update": "c", "updates": [{"q": {"_id": "every:type", "whole": {"$lt": 9}}, "u": {"$max": {"whole": 90}}}]},
+    *[
+        {
+            "update": "c",
+            "updates": [{"q": {"_id": "every:type", "s.n": {"$not": {"$gte": n}}}, "u": {"$set": {"s": {"n": n}}}}],
+        }
+        for n in (4, 4, 3, 5)
+    ],
+    {"find": "c", "filter": {"_id": {"$gt": "a:"}, "sequence": {"$not": {"$gte": 4}}}, "sort": {"_id": 1}},
     {
         "update": "c",
         "updates": [{"q": {"_id": "up", "x.y": 1, "n": {"$lt": 3}}, "u": {"$inc": {"n": 4}}, "upsert": True}],
