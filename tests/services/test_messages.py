@@ -284,6 +284,31 @@ async def test_a_change_that_comes_while_its_message_is_read_is_not_missed(
     assert found[2].state.reacted("👍") == (BOB,)
 
 
+async def test_a_change_that_comes_while_the_log_is_read_back_is_not_missed(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation_id = await made(processes[0], ANN, BOB)
+    message = await say(processes[0], conversation_id, "hello")
+    here = await processes[1].logs.get(conversation_id)
+    read, changed = EntryStore.read, False
+
+    async def read_and_be_overtaken(store: EntryStore, *arguments: Any, **options: Any) -> list[Entry]:
+        nonlocal changed
+        found = await read(store, *arguments, **options)
+        if not changed and store is processes[1].logs.entries:
+            changed = True
+            await processes[0].messages.react(BOB, message, "👍")
+            await here.catch_up()
+        return found
+
+    monkeypatch.setattr(EntryStore, "read", read_and_be_overtaken)
+    await here.entries(0, 2)
+    found = await here.messages([2])
+
+    assert changed
+    assert found[2].state.reacted("👍") == (BOB,)
+
+
 async def test_reactions_to_a_message_that_no_process_has_in_memory_all_survive(
     processes: list[Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
