@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, override
 
 import pytest
 from pymongo.errors import AutoReconnect, PyMongoError
@@ -57,6 +57,14 @@ class Process:
     messages: Messages
 
 
+class Anybody(Senders):
+    """Nobody is barred: these people have no accounts."""
+
+    @override
+    async def barred(self, sender_id: str, state: State) -> str | None:
+        return None
+
+
 @pytest.fixture
 async def processes(mongo_database: Database) -> AsyncIterator[list[Process]]:
     """Three processes over one database."""
@@ -65,7 +73,7 @@ async def processes(mongo_database: Database) -> AsyncIterator[list[Process]]:
         for _ in range(3):
             logs = await stack.enter_async_context(Logs(mongo_database, Nobody(), ()).running())
             users = Users(mongo_database)
-            senders = Senders(logs, users, Blocks(mongo_database, users))
+            senders = Anybody(logs, users, Blocks(mongo_database, users))
             started.append(Process(logs, Messages(mongo_database, logs, users, senders, epoch=1)))
         yield started
 
