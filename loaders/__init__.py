@@ -7,9 +7,11 @@ from strawberry.dataloader import DataLoader
 
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
+from loaders.receipts import Reader, receipts_by_conversation, receipts_by_reader
 from loaders.users import users_by_id
 from services.messages import Message, Place
 from services.mutes import Muter
+from services.receipts import Receipts
 from services.services import Services
 from services.users import User
 
@@ -20,6 +22,8 @@ class Loaders:
 
     users: DataLoader[str, User | None]
     mutes: DataLoader[Muter, datetime | None]
+    receipts: DataLoader[Reader, Receipts | None]
+    all_receipts: DataLoader[str, list[Receipts]]  # of a conversation's active members
     messages: DataLoader[Place, Message | None]
 
 
@@ -28,5 +32,7 @@ def make_loaders(services: Services) -> Loaders:
     return Loaders(
         users=DataLoader(load_fn=users_by_id(services.users)),
         mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
+        receipts=DataLoader(load_fn=receipts_by_reader(services.receipts)),
+        all_receipts=DataLoader(load_fn=receipts_by_conversation(services.receipts)),
         messages=DataLoader(load_fn=messages_by_place(services.messages)),
     )

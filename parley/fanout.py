@@ -21,14 +21,16 @@ from ulid import ULID
 
 from parley.execution import Engine, Operation, RequestRefused, formatted
 from parley.frames import SharedText
+from parley.inbox import Inbox
 from parley.protocol import NEXT_TAIL
 from resolvers.context import Context, SharedContext
 from services.entries import Entry, MemberRemoved
 from services.errors import ChatError
 from services.feeds import Feeds
 from services.log import Log
+from services.receipts import WatchedReceipts
 from services.services import Services
-from services.streams import CaughtUp, Update
+from services.streams import CaughtUp, ConversationStream, Update
 from services.tasks import Tasks
 
 RETRY_SECONDS = 0.5
@@ -68,18 +70,20 @@ class _Group:
     engine: Engine
     executor: Executor[Any]
     context: Context
-    log: Log
+    room: "_Room"
     tasks: Tasks
     live: dict["Reader", None] = field(default_factory=dict)  # in the order in which they came
     readers: int = 0
-    _control: int = 0  # sequence of the control entry as of which the kept results were made
+    shows_receipts: bool = False  # whether results depend on them
+    _as_of: tuple[int, int] = (0, 0)  # the control entry and the receipts as of which the kept results were made
     _rendered: OrderedDict[object, asyncio.Future[SharedText]] = field(default_factory=OrderedDict)
 
     async def render(self, update: Update) -> SharedText:
         """Return the result for an update; it is made once, however many ask for it."""
-        if self.log.state.control > self._control:
-            # A message in them may have changed, or be deleted, also one that is only quoted.
-            self._control, self._rendered = self.log.state.control, OrderedDict()
+        as_of = (self.room.log.state.control, self.room.receipts.version if self.shows_receipts else 0)
+        if as_of > self._as_of:
+            # A message in them may have changed, or be deleted, also one that is only quoted; or somebody has read it.
+            self._as_of, self._rendered = as_of, OrderedDict()
         key = update.sequence if isinstance(update, Entry) else update  # an entry's number is quicker to look up
         rendered = self._rendered.get(key)
         if rendered is None:
@@ -135,9 +139,14 @@ class Reader:
 
     async def replay(self, position: int) -> None:
         """Bring the subscriber to where the others are: what came after `position`, `CaughtUp`, then live."""
-        room, group, is_caught_up = self._room, self._group, False
+        room, group, is_caught_up, version = self._room, self._group, False, 0
         while not self.ended:
             if position >= room.position:
+                if not is_caught_up:
+                    await _patiently(room.receipts.load)
+                if room.receipts.version > version:
+                    version = await self._send_receipts(version)
+                    continue
                 if is_caught_up:
                     self.since = position  # who asks from now on may be ahead of those who are still being told
                     group.live[self] = None
@@ -149,6 +158,17 @@ class Reader:
             limit = min(RUN, room.position - position)
             entries = await _patiently(partial(room.log.entries, position, limit))
             position = await self._send(entries)
+
+    async def _send_receipts(self, version: int) -> int:
+        """Send the receipts that have moved after a version; return the version that this came to."""
+        receipts = self._room.receipts
+        newest = receipts.version
+        heard = [moved for moved in receipts.since(version) if receipts.may_hear(self.viewer_id, moved)]
+        results = [await self._group.render(moved) for moved in heard]
+        await self.subscriber.drained()
+        if results and not self.ended:
+            self.subscriber.next(results)
+        return newest
 
     async def _send(self, entries: list[Entry]) -> int:
         """Send the results of some entries, many at once, as fast as the client takes them; return how far it came."""
@@ -177,6 +197,7 @@ class _Room:
     """A conversation's subscribers in this process."""
 
     log: Log  # as soon as the room is open
+    receipts: WatchedReceipts  # likewise
 
     def __init__(self, conversation_id: str, feeds: Feeds, tasks: Tasks, closed: Callable[["_Room"], None]) -> None:
         self.conversation_id = conversation_id
@@ -187,6 +208,8 @@ class _Room:
         self._tasks = tasks
         self._closed = closed
         self._telling: asyncio.Task[None] | None = None
+        self._receipts_told = 0  # the version of the receipts up to which all who are live were told
+        self._telling_receipts: asyncio.Task[None] | None = None
         self._is_open = False
         self._opening = tasks.spawn(self._open())
 
@@ -209,6 +232,7 @@ class _Room:
         if not self.readers:
             self._closed(self)
             if self._is_open:
+                self.receipts.listeners.discard(self._wake_for_receipts)
                 self._feeds.unwatch(self.log, self._wake)
 
     async def _open(self) -> None:
@@ -220,6 +244,8 @@ class _Room:
             raise
         if self.readers:
             self.log, self.position, self._is_open = log, log.sequence, True
+            self.receipts = self._feeds.receipts(self.conversation_id)
+            self.receipts.listeners.add(self._wake_for_receipts)
         else:
             self._feeds.unwatch(log, self._wake)
 
@@ -227,6 +253,27 @@ class _Room:
         """Tell the subscribers what is new."""
         if self._is_open and self._telling is None and self.position < self.log.sequence:
             self._telling = self._tasks.spawn(self._tell())
+
+    def _wake_for_receipts(self) -> None:
+        """Tell the subscribers which receipts have moved."""
+        if self._telling_receipts is None:
+            self._telling_receipts = self._tasks.spawn(self._tell_receipts())
+
+    async def _tell_receipts(self) -> None:
+        """Tell of what has moved until nothing has; moves that come meanwhile go together, the newest for each user."""
+        try:
+            while self._receipts_told < self.receipts.version:
+                newest = self.receipts.version
+                for moved in self.receipts.since(self._receipts_told):
+                    for group in tuple(self.groups.values()):
+                        if any(self.receipts.may_hear(reader.viewer_id, moved) for reader in group.live):
+                            result = await group.render(moved)
+                            for reader in tuple(group.live):
+                                if self.receipts.may_hear(reader.viewer_id, moved):
+                                    reader.subscriber.next([result])
+                self._receipts_told = newest
+        finally:
+            self._telling_receipts = None
 
     async def _tell(self) -> None:
         try:
@@ -276,6 +323,16 @@ async def _patiently[T](work: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(RETRY_SECONDS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a subscriber asks for, as far as executions depend on it."""
+
+    operation: Operation
+    variables: dict[str, Any] | None
+    context: Context
+    executor: Executor[Any]
+
+
 class Fanout:
     """The rooms of this process."""
 
@@ -296,35 +353,53 @@ class Fanout:
         context: Context,
         subscriber: Subscriber,
         request_id: str,
-    ) -> Reader | None:
+    ) -> Reader | Inbox | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
-        asked_at = asyncio.get_running_loop().time()
         try:
             executor = self._engine.executor(operation, variables, context)
             stream = await self._engine.open_stream(executor, request_id)
-            room = self._room(stream.conversation_id)
-            room.readers += 1
+            follow = partial(self._follow, _Asked(operation, variables, context, executor))
+            if isinstance(stream, ConversationStream):
+                return await follow(stream, subscriber)
+            inbox = Inbox(stream, self._services.inboxes, follow, subscriber, self._tasks)
             try:
-                log = await room.opened()
-                start = await self._services.streams.start(stream, log, asked_at)
-                group = self._group(room, operation, variables, context, executor)
-                reader = Reader(room, group, subscriber, stream.viewer_id)
-            finally:
-                room.leave()
-            try:
-                if start.notice is not None:
-                    subscriber.next([await group.render(start.notice)])
-                await reader.replay(start.sequence)
+                await inbox.open()
             except BaseException:
-                reader.cancel()
+                inbox.cancel()
                 raise
         except RequestRefused as refused:
             subscriber.error(refused.errors)
         except (ChatError, PyMongoError) as error:
             subscriber.error([formatted(GraphQLError(str(error), original_error=error), request_id)])
         else:
-            return None if reader.ended else reader
+            return inbox
         return None
+
+    async def _follow(self, asked: _Asked, stream: ConversationStream, subscriber: Subscriber) -> Reader | None:
+        """Bring a subscriber to where a conversation is live; None when that has ended already.
+
+        Raises:
+            ChatError: the stream may not begin.
+            PyMongoError: MongoDB did not answer.
+        """
+        asked_at = asyncio.get_running_loop().time()
+        room = self._room(stream.conversation_id)
+        room.readers += 1
+        try:
+            log = await room.opened()
+            start = await self._services.streams.start(stream, log, asked_at)
+            group = self._group(room, asked)
+            reader = Reader(room, group, subscriber, stream.viewer_id)
+        finally:
+            room.leave()
+        try:
+            if start.notice is not None:
+                subscriber.next([await group.render(start.notice)])
+            await reader.replay(start.sequence)
+        except BaseException:
+            reader.cancel()
+            raise
+        return None if reader.ended else reader
 
     def _room(self, conversation_id: str) -> _Room:
         room = self._rooms.get(conversation_id)
@@ -337,19 +412,15 @@ class Fanout:
         if self._rooms.get(room.conversation_id) is room:
             del self._rooms[room.conversation_id]
 
-    def _group(
-        self,
-        room: _Room,
-        operation: Operation,
-        variables: dict[str, Any] | None,
-        context: Context,
-        executor: Executor[Any],
-    ) -> _Group:
+    def _group(self, room: _Room, asked: _Asked) -> _Group:
+        operation, context = asked.operation, asked.context
         share = operation.sharing
         assert share is not None  # it is a subscription
-        key = share.key(operation.query, operation.name, variables, context.viewer_id)
+        key = share.key(operation.query, operation.name, asked.variables, context.viewer_id)
         group = room.groups.get(key)
         if group is None:
             shared = context if share.viewer else SharedContext(context.services, None)
-            group = room.groups[key] = _Group(key, self._engine, executor, shared, room.log, self._tasks)
+            group = room.groups[key] = _Group(
+                key, self._engine, asked.executor, shared, room, self._tasks, shows_receipts=share.receipts
+            )
         return group

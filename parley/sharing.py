@@ -16,6 +16,8 @@ from graphql import (
 
 # By the contract, these and every field that begins with `viewer` depend on who asks; nothing else does.
 _BY_HISTORY = frozenset({"messages", "lastMessage", "pinnedMessages"})
+# Their values move without an entry in the log.
+_BY_RECEIPTS = frozenset({"status", "receipts", "deliveredSequence", "readSequence"})
 
 
 def depends_on_viewer(field: str) -> bool:
@@ -28,6 +30,7 @@ class Sharing:
     """What an execution of a subscription's document depends on."""
 
     viewer: bool  # whether it selects what depends on who asks
+    receipts: bool  # whether it selects what depends on receipts
     variables: frozenset[str]  # names of the variables that more than the root field's arguments use
 
     def key(self, query: str, name: str | None, variables: dict[str, Any] | None, viewer_id: str) -> tuple[object, ...]:
@@ -48,17 +51,19 @@ def sharing(document: DocumentNode, definition: OperationDefinitionNode) -> Shar
         selections = getattr(root, "selection_set", None)
         if isinstance(selections, SelectionSetNode):
             visit(selections, found)
-    return Sharing(viewer=found.viewer, variables=frozenset(found.variables))
+    return Sharing(viewer=found.viewer, receipts=found.receipts, variables=frozenset(found.variables))
 
 
 class _Uses(Visitor):
     def __init__(self) -> None:
         super().__init__()
         self.viewer = False
+        self.receipts = False
         self.variables: set[str] = set()
 
     def enter_field(self, node: FieldNode, *_: object) -> None:
         self.viewer = self.viewer or depends_on_viewer(node.name.value)
+        self.receipts = self.receipts or node.name.value in _BY_RECEIPTS
 
     def enter_variable(self, node: VariableNode, *_: object) -> None:
         self.variables.add(node.name.value)

@@ -17,7 +17,7 @@ from services.activity import Activity
 from services.config import Settings
 from services.health import HealthChecks
 from services.jobs import Consumer
-from services.kafka import FAILURES, Producer, extent, make_topics
+from services.kafka import FAILURES, Extents, Producer, make_topics
 from services.leases import Leases
 from services.mongo import Database
 from services.relay import Relay
@@ -33,11 +33,12 @@ def create_worker(settings: Settings) -> Starlette:
     health = HealthChecks(
         version=version("parley-chat"), instance=instance, parts={"mongodb": database.ping, "kafka": producer.ping}
     )
+    extents = Extents(settings.kafka_url)
     relay = Relay(
         database,
         producer,
         Leases(database, instance),
-        partial(extent, settings.kafka_url, EVENTS),
+        partial(extents.of, EVENTS),
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
     jobs = (Activity(database),)
@@ -46,6 +47,7 @@ def create_worker(settings: Settings) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, HealthChecks]]:
         async with AsyncExitStack() as stack:
             stack.callback(database.close)
+            stack.push_async_callback(extents.close)
             await stack.enter_async_context(producer.running())
             tasks = Tasks()
             stack.push_async_callback(tasks.close)

@@ -6,7 +6,7 @@ import strawberry
 
 from resolvers.context import Info
 from services.entries import Entry
-from services.streams import CaughtUp, ConversationStream, ResyncRequired
+from services.streams import CaughtUp, ConversationStream, InboxStream, ResyncRequired
 from services.users import User
 
 
@@ -16,6 +16,18 @@ async def actor(root: strawberry.Parent[Entry], info: Info) -> User | None:
 
 async def cursor(root: strawberry.Parent[Entry | CaughtUp | ResyncRequired], info: Info) -> str:
     return info.context.services.conversations.cursor(root.conversation_id, root.sequence)
+
+
+async def inbox_updates(
+    info: Info,
+    after: Annotated[
+        list[str] | None,
+        strawberry.argument(
+            description="The cursors of the last entries seen, at most one for each conversation and 500 in all."
+        ),
+    ] = None,
+) -> InboxStream:
+    return info.context.services.streams.inbox(info.context.viewer_id, after or ())
 
 
 async def conversation_updates(

@@ -33,6 +33,10 @@ async def viewer_roles(root: strawberry.Parent[Viewer]) -> object:
     return sorted(root.claims.roles)
 
 
+async def unread_count(root: strawberry.Parent[Viewer], info: Info) -> int:
+    return await info.context.services.unread.of_all(root.claims.user_id)
+
+
 async def user_by_handle(
     info: Info, handle: Annotated[str, strawberry.argument(description="The handle, in any case.")]
 ) -> User | None:

@@ -13,6 +13,7 @@ from schema.errors import InputError
 from schema.events import ConversationUpdate
 from schema.health import Health
 from schema.messages import Message, MessageMutations
+from schema.receipts import ReceiptMutations
 from schema.sessions import Session, SessionMutations
 from schema.users import User, UserMutations
 from schema.view import DateTime, resolved
@@ -35,7 +36,7 @@ class Query:
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(SessionMutations, UserMutations, ConversationMutations, MessageMutations):
+class Mutation(SessionMutations, UserMutations, ConversationMutations, MessageMutations, ReceiptMutations):
     pass
 
 
@@ -45,6 +46,11 @@ class Subscription:
         resolver=events.conversation_updates,
         graphql_type=ConversationUpdate,
         description="One conversation: its log from `after` (now when left out) and then live, `CaughtUp` between.",
+    )
+    inbox_updates = strawberry.subscription(
+        resolver=events.inbox_updates,
+        graphql_type=ConversationUpdate,
+        description="All of the caller's conversations, also those joined later, each as in `conversationUpdates`.",
     )
 
 

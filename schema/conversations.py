@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 
 from resolvers import conversations as resolvers
+from resolvers import receipts
 from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.messages import Message
@@ -26,6 +27,12 @@ class Member:
     user: User = resolved(resolvers.member_user, User, "Who it is.")
     role: MemberRole = field("What they may do.")
     joined_at: datetime = field("When they joined.")
+    delivered_sequence: int = resolved(
+        receipts.delivered_sequence, int, "Everything up to and including this has reached them."
+    )
+    read_sequence: int = resolved(
+        receipts.read_sequence, int, "Everything up to and including this has been read by them."
+    )
     muted_until: datetime | None = resolved(
         resolvers.muted_until,
         datetime | None,
@@ -63,6 +70,11 @@ class Conversation(Node):
     )
     cursor: str = resolved(
         resolvers.cursor, str, "Where a subscription has to start so that nothing after this read is missed."
+    )
+    viewer_unread_count: int = resolved(
+        receipts.viewer_unread_count,
+        int,
+        "How many messages of others the caller has not read; exact up to 1 000, then 1 000.",
     )
     viewer_membership: Member | None = resolved(
         resolvers.viewer_membership, Member | None, "The caller's own membership; null when not in."

@@ -8,6 +8,7 @@ import strawberry
 from resolvers import conversations, events, messages
 from schema.conversations import Conversation, Member
 from schema.messages import Message
+from schema.receipts import ReceiptMoved
 from schema.users import User
 from schema.view import field, resolved, view
 from services import entries, streams
@@ -116,6 +117,7 @@ ConversationUpdate = Annotated[
         MemberRemoved,
         MemberRoleChanged,
         ConversationChanged,
+        ReceiptMoved,
         CaughtUp,
         ResyncRequired,
     ],

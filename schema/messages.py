@@ -6,11 +6,13 @@ from typing import Annotated
 import strawberry
 
 from resolvers import messages as resolvers
-from schema.connections import Node
+from resolvers import receipts
+from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.users import User
 from schema.view import field, mutation, resolved, view
 from services import message_state, messages
+from services.receipts import DeliveryStatus
 
 
 @view(message_state.Attachment, "A file kept elsewhere; this is what a client needs to show it.")
@@ -27,6 +29,23 @@ class ReactionGroup:
     count: int = field("How many reacted with it.")
     users: list[User] = resolved(resolvers.reaction_users, list[User], "Who reacted with it, the first one first.")
     viewer_has_reacted: bool = resolved(resolvers.viewer_has_reacted, bool, "Whether the caller reacted with it.")
+
+
+strawberry.enum(
+    DeliveryStatus, description="SENT once stored, DELIVERED and READ once that holds for every other active member."
+)
+
+
+@view(receipts.Receipt, "How far a message has come with one member.")
+class Receipt:
+    user: User = resolved(receipts.user, User, "Who the member is.")
+    status: DeliveryStatus = field("How far it has come with them.")
+    read_version: int | None = resolved(
+        receipts.read_version,
+        int | None,
+        "The version that was read, so that an edit after reading shows; null while it was not read.",
+    )
+    at: datetime | None = field("When it came so far; null where that is no longer known.")
 
 
 @view(messages.Message, "Something that was said in a conversation.")
@@ -53,6 +72,14 @@ class Message(Node):
     edited_at: datetime | None = field("When it was last edited; null when it never was.")
     deleted_at: datetime | None = field("When it was deleted; null while it is not.")
     pinned_at: datetime | None = field("When it was pinned; null while it is not.")
+    status: DeliveryStatus = resolved(
+        receipts.status,
+        DeliveryStatus,
+        "How far it has come with every other active member who was in before it; SENT where there is none.",
+    )
+    receipts: Connection[Receipt] = resolved(
+        receipts.of_message, Connection[Receipt], "How far it has come with each of these members."
+    )
     viewer_can_edit: bool = resolved(resolvers.viewer_can_edit, bool, "Whether the caller may edit it.")
     viewer_can_delete: bool = resolved(resolvers.viewer_can_delete, bool, "Whether the caller may delete it.")
 

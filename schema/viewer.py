@@ -16,6 +16,11 @@ class Viewer:
     conversations: Connection[Conversation] = resolved(
         conversations.of_viewer, Connection[Conversation], "The caller's conversations, the newest first."
     )
+    unread_count: int = resolved(
+        users.unread_count,
+        int,
+        "What the caller has not read of the conversations that are neither archived nor muted.",
+    )
     sessions: list[Session] = resolved(
         sessions.of_viewer, list[Session], "The caller's live sessions, the oldest first."
     )

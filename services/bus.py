@@ -47,8 +47,8 @@ class Bus:
         self._unconfirmed: dict[str, deque[asyncio.Event]] = {}  # by channel, in the order of the commands
         self._outgoing: deque[tuple[str, bytes]] = deque(maxlen=OUTGOING)
         self._speak = asyncio.Event()
-        self.on_message: Callable[[str, bytes], None] = lambda _channel, _data: None
-        self.on_changed: Callable[[], None] = lambda: None  # called whenever `up` was set or cleared
+        self._on_message: dict[str, Callable[[str, bytes], None]] = {}  # by what channels begin with
+        self._on_changed: list[Callable[[], None]] = []
         self.up = asyncio.Event()  # set while every channel is subscribed and confirmed
 
     @asynccontextmanager
@@ -77,10 +77,26 @@ class Bus:
         self._outgoing.append((channel, data))
         self._speak.set()
 
+    def listen(self, prefix: str, on_message: Callable[[str, bytes], None], on_changed: Callable[[], None]) -> None:
+        """Hand on what comes on channels that are a prefix and a name without colons.
+
+        Args:
+            prefix: How the channels begin, up to and including the last colon.
+            on_message: Called with each message and its channel.
+            on_changed: Called whenever `up` was set or cleared.
+        """
+        self._on_message[prefix] = on_message
+        self._on_changed.append(on_changed)
+
+    def _tell_changed(self) -> None:
+        for on_changed in self._on_changed:
+            on_changed()
+
     async def subscribe(self, channel: str) -> bool:
         """Listen to a channel; return whether Redis has confirmed it.
 
-        False means that Redis is away: the channel is subscribed as soon as it is back, and `on_changed` called then.
+        False means that Redis is away: the channel is subscribed as soon as it is back, and the listeners
+        are told then.
         """
         confirmed = self._channels.get(channel)
         if confirmed is None:
@@ -119,7 +135,7 @@ class Bus:
                 pause = RECONNECT_SECONDS[0] if self.up.is_set() else min(pause * 2, longest)
                 self._listening = None
                 self.up.clear()
-                self.on_changed()
+                self._tell_changed()
             await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
@@ -155,7 +171,7 @@ class Bus:
         kind, channel = message[0], message[1].decode()
         if kind == b"message":
             if channel != self._own_channel:
-                self.on_message(channel, message[2])
+                self._on_message[channel[: channel.rindex(":") + 1]](channel, message[2])
         elif kind == b"subscribe":
             waiting = self._unconfirmed.get(channel)
             if waiting:
@@ -164,7 +180,7 @@ class Bus:
                     del self._unconfirmed[channel]
             if not self.up.is_set() and not self._unconfirmed:
                 self.up.set()
-                self.on_changed()
+                self._tell_changed()
 
     async def _keep_speaking(self) -> None:
         while True:

@@ -97,8 +97,13 @@ class Conversations:
                 items.append((cursor, snapshot))
         return Page(items, page.has_previous, page.has_next)
 
-    async def members(self, conversation_id: str, window: Window) -> Page[Member]:
-        """Return the active members of a conversation that the caller may see."""
+    async def audience(self, conversation_id: str, window: Window, *, sequence: int, sender_id: str) -> Page[Member]:
+        """Return the active members who were in before a message, but its sender."""
+        where = {"joinedSequence": {"$lt": sequence}, "user": {"$ne": sender_id}}
+        return await self.members(conversation_id, window, where)
+
+    async def members(self, conversation_id: str, window: Window, where: Document | None = None) -> Page[Member]:
+        """Return the active members of a conversation that the caller may see, or those of them that fulfil more."""
 
         def item(document: Document) -> tuple[str, Member]:
             member = parsed(Member, document)
@@ -111,7 +116,7 @@ class Conversations:
             window,
             key=lambda cursor, argument: member_id(conversation_id, key_of(cursor, argument)),
             item=item,
-            where={"active": True},
+            where={"active": True, **(where or {})},
         )
 
     # ------------------------------------------------------------ changing

@@ -14,14 +14,12 @@ from enum import StrEnum
 from typing import Any, ClassVar, override
 
 import bson
-from bson.codec_options import CodecOptions
 
 from services import ids
 from services.message_state import Attachment, MessageState
 
 DIGITS = 12
 MAX_SEQUENCE = 10**DIGITS - 1
-_CODEC = CodecOptions[dict[str, Any]](tz_aware=True)
 
 
 class ConversationKind(StrEnum):
@@ -460,6 +458,6 @@ def to_bytes(entries: Sequence[Entry]) -> bytes:
     return bson.encode({"entries": [to_document(entry) for entry in entries]})
 
 
-def from_bytes(data: bytes) -> list[Entry]:
-    """Return the run of entries of a message between processes."""
-    return [from_document(document) for document in bson.decode(data, _CODEC)["entries"]]
+def entries_in(message: dict[str, Any]) -> list[Entry]:
+    """Return the run of entries that a decoded message between processes has; none in one about something else."""
+    return [from_document(document) for document in message.get("entries", ())]

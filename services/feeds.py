@@ -8,14 +8,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import batched
-from typing import Self
+from typing import Any, Self
 
+import bson
 import structlog
+from bson.codec_options import CodecOptions
 from pymongo.errors import PyMongoError
 
 from services.bus import Bus
-from services.entries import Entry, from_bytes, to_bytes
+from services.entries import Entry, entries_in, to_bytes
 from services.log import Log, Logs
+from services.receipts import ReceiptMoved, ReceiptService, WatchedReceipts
 from services.tasks import Tasks
 
 COMPARE_SECONDS = 10.0
@@ -24,6 +27,7 @@ TAILS = 100  # logs compared by one read
 TAIL_ENTRIES = 1_000  # entries that one such read returns at most
 
 _CHANNEL = "parley:log:"
+_CODEC = CodecOptions[dict[str, Any]](tz_aware=True)
 _logger = structlog.get_logger()
 
 
@@ -41,14 +45,17 @@ class Announcer:
 class Feeds:
     """The logs that are watched in this process."""
 
-    def __init__(self, logs: Logs, bus: Bus) -> None:
+    def __init__(self, logs: Logs, bus: Bus, receipts: ReceiptService) -> None:
         self._logs = logs
         self._bus = bus
+        self._receipt_service = receipts
         self._watched: dict[str, Log] = {}
+        self._receipts: dict[str, WatchedReceipts] = {}  # of the same conversations
+        self._receipts_missed = False  # since Redis went; receipts have no sequence by which a loss would show
         self._compare_now = asyncio.Event()
         self._tasks = Tasks()
-        bus.on_message = self._heard
-        bus.on_changed = self._compare_now.set
+        bus.listen(_CHANNEL, self._heard, self._compare_now.set)
+        receipts.on_moved = self._receipt_moved
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -69,7 +76,9 @@ class Feeds:
         """
         log = await self._logs.hold(conversation_id)
         log.watchers[watcher] += 1
-        self._watched[conversation_id] = log
+        if conversation_id not in self._watched:
+            self._watched[conversation_id] = log
+            self._receipts[conversation_id] = WatchedReceipts(log, self._receipt_service.of)
         try:
             # Confirmed first and read after: what is committed in between is heard.
             await self._bus.subscribe(_CHANNEL + conversation_id)
@@ -85,18 +94,34 @@ class Feeds:
         if not log.watchers[watcher]:
             del log.watchers[watcher]
         if not log.watchers and self._watched.get(log.conversation_id) is log:
-            del self._watched[log.conversation_id]
+            del self._watched[log.conversation_id], self._receipts[log.conversation_id]
             self._tasks.spawn(self._unsubscribe(log.conversation_id))
         self._logs.release(log)
+
+    def receipts(self, conversation_id: str) -> WatchedReceipts:
+        """Return the receipts of a conversation that is watched."""
+        return self._receipts[conversation_id]
 
     async def _unsubscribe(self, conversation_id: str) -> None:
         if conversation_id not in self._watched:  # unless somebody came back before this ran
             await self._bus.unsubscribe(_CHANNEL + conversation_id)
 
     def _heard(self, channel: str, data: bytes) -> None:
-        log = self._watched.get(channel.removeprefix(_CHANNEL))
-        if log is not None:
-            log.see(from_bytes(data))
+        conversation_id = channel.removeprefix(_CHANNEL)
+        log = self._watched.get(conversation_id)
+        if log is None:
+            return
+        message = bson.decode(data, _CODEC)
+        log.see(entries_in(message))
+        if (receipt := message.get("receipt")) is not None:
+            self._receipts[conversation_id].take(ReceiptMoved.from_document(receipt))
+
+    def _receipt_moved(self, moved: ReceiptMoved) -> None:
+        """Tell this process and the others; who is not reached hears of it with the next reading."""
+        receipts = self._receipts.get(moved.conversation_id)
+        if receipts is not None:
+            receipts.take(moved)
+        self._bus.publish(_CHANNEL + moved.conversation_id, bson.encode({"receipt": moved.to_document()}))
 
     async def _keep_comparing(self) -> None:
         while True:
@@ -109,6 +134,7 @@ class Feeds:
             try:
                 for logs in batched(tuple(self._watched.values()), TAILS, strict=False):
                     await self._compare(logs)
+                await self._compare_receipts()
             except PyMongoError as error:
                 _logger.warning("feeds.not_compared", error=repr(error))
             except Exception:  # whatever it was, the next comparison may find what this one did not
@@ -120,3 +146,12 @@ class Feeds:
             log.see(entry for entry in found if entry.conversation_id == log.conversation_id)
         if len(found) == TAIL_ENTRIES:
             self._compare_now.set()
+
+    async def _compare_receipts(self) -> None:
+        """Read the receipts again once Redis is back."""
+        if not self._bus.up.is_set():
+            self._receipts_missed = True
+        elif self._receipts_missed:
+            for receipts in tuple(self._receipts.values()):
+                await receipts.load_again()
+            self._receipts_missed = False

@@ -155,25 +155,43 @@ async def make_topics(servers: str, *, replication: int, retention_hours: int) -
             raise for_code(code)(name)
 
 
-async def extent(servers: str, topic: str) -> Extent:
-    """Return which cluster answers, and where its partitions of a topic end.
+class Extents:
+    """Looks how far topics go; it keeps its connections, because making them costs more than all the looking."""
 
-    Raises:
-        KafkaError, OSError: Kafka does not answer.
-    """
-    timeout_ms = int(ACK_SECONDS * 1_000)
-    admin = await _started(AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=timeout_ms))
-    try:
-        cluster: Mapping[str, Any] = await admin.describe_cluster()
-    finally:
-        await admin.close()
-    consumer = await _started(AIOKafkaConsumer(topic, bootstrap_servers=servers, request_timeout_ms=timeout_ms))
-    try:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        ends = await consumer.end_offsets(partitions)
-    finally:
-        await consumer.stop()
-    return Extent(cluster["cluster_id"], {partition.partition: end for partition, end in ends.items()})
+    def __init__(self, servers: str) -> None:
+        self._servers = servers
+        self._admin: Any = None  # both None while there is no connection
+        self._consumer: Any = None
+
+    async def of(self, topic: str) -> Extent:
+        """Return which cluster answers, and where its partitions of a topic end.
+
+        Raises:
+            KafkaError, OSError, TimeoutError: Kafka does not answer.
+        """
+        try:
+            async with asyncio.timeout(ACK_SECONDS):
+                if self._admin is None or self._consumer is None:
+                    options = {"bootstrap_servers": self._servers, "request_timeout_ms": int(ACK_SECONDS * 1_000)}
+                    self._admin = await _started(AIOKafkaAdminClient(**options))
+                    self._consumer = await _started(AIOKafkaConsumer(**options))
+                cluster: Mapping[str, Any] = await self._admin.describe_cluster()
+                numbers = range(PARTITIONS[topic])
+                ends = await self._consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
+        except FAILURES:
+            await self.close()
+            raise
+        return Extent(cluster["cluster_id"], {partition.partition: end for partition, end in ends.items()})
+
+    async def close(self) -> None:
+        """End the connections."""
+        admin, self._admin = self._admin, None
+        consumer, self._consumer = self._consumer, None
+        with suppress(*FAILURES):
+            if admin is not None:
+                await admin.close()
+            if consumer is not None:
+                await consumer.stop()
 
 
 async def _started(client: Any) -> Any:

@@ -20,13 +20,24 @@ class Leases:
     def __init__(self, database: Database, holder: str) -> None:
         self._leases = database["leases"]
         self._holder = holder
+        self._until: dict[str, datetime] = {}  # of the leases that this process has, by name
 
     async def hold(self, name: str, now: datetime) -> bool:
-        """Take or renew a lease for ten seconds; return whether this process has it.
+        """Take a lease for ten seconds, or renew it when half of that is over; return whether this process has it.
 
         Raises:
             PyMongoError: MongoDB did not answer.
         """
+        if name in self._until and now < self._until[name] - LIFE / 2:
+            return True
+        held = await self._take(name, now)
+        if held:
+            self._until[name] = now + LIFE
+        else:
+            self._until.pop(name, None)
+        return held
+
+    async def _take(self, name: str, now: datetime) -> bool:
         lease = {"$set": {"holder": self._holder, "until": now + LIFE}}
         if await self._leases.update_one({"_id": name, "holder": self._holder}, lease):
             return True
@@ -43,4 +54,5 @@ class Leases:
         Raises:
             PyMongoError: MongoDB did not answer.
         """
+        self._until.pop(name, None)
         await self._leases.delete_one({"_id": name, "holder": self._holder})

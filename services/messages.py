@@ -132,6 +132,17 @@ class Messages:
                 found[conversation_id, sequence] = message_of(sent)
         return found
 
+    async def version_at(self, message: Message, sequence: int) -> int:
+        """Return which version of a message was the newest at a place in the log."""
+        log = await self._logs.get(message.conversation_id)
+        sent = (await log.messages([message.sequence]))[message.sequence]
+        version, edit = sent.state.version, sent.state.newest_edit
+        while edit > sequence:
+            entry = await self._logs.entries.at(message.conversation_id, edit)
+            assert isinstance(entry, MessageEdited)  # a link names an entry that was committed before it
+            version, edit = version - 1, entry.previous_edit
+        return version
+
     async def page(self, viewer_id: str, conversation_id: str, window: Window) -> Page[Message]:
         """Return a page of the messages that the viewer may read, in the order of the log; none for an outsider."""
         log = await self._logs.get(conversation_id)

@@ -15,6 +15,7 @@ from services.config import Settings
 from services.conversations import Conversations
 from services.feeds import Announcer, Feeds
 from services.health import HealthChecks
+from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
 from services.log import Logs
 from services.messages import Messages
@@ -22,10 +23,12 @@ from services.mongo import Database
 from services.mutes import Mutes
 from services.outbox import Outbox
 from services.passwords import Passwords
+from services.receipts import ReceiptService
 from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
 from services.tokens import Tokens, open_tokens
+from services.unread import Unread
 from services.users import Users
 
 
@@ -43,6 +46,9 @@ class Services:
     mutes: Mutes
     senders: Senders
     messages: Messages
+    receipts: ReceiptService
+    unread: Unread
+    inboxes: Inboxes
     streams: Streams
     health: HealthChecks
 
@@ -62,10 +68,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         bus = await stack.enter_async_context(Bus(settings.redis_url, instance).running())
         producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
         outbox = await stack.enter_async_context(Outbox(database, producer).running())
-        logs = await stack.enter_async_context(Logs(database, outbox, (Announcer(bus), outbox)).running())
-        feeds = await stack.enter_async_context(Feeds(logs, bus).running())
+        logs = await stack.enter_async_context(
+            Logs(database, outbox, (Announcer(bus), Invitations(bus), outbox)).running()
+        )
+        receipts = ReceiptService(database, logs)
+        feeds = await stack.enter_async_context(Feeds(logs, bus, receipts).running())
+        inboxes = await stack.enter_async_context(Inboxes(database, bus).running())
         conversations = Conversations(database, logs, users, blocks, epoch)
         senders = Senders(logs, users, blocks)
+        mutes = Mutes(database, conversations)
         yield Services(
             settings=settings,
             instance=instance,
@@ -74,9 +85,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             sessions=Sessions(database, users=users, passwords=passwords, tokens=tokens, settings=settings),
             blocks=blocks,
             conversations=conversations,
-            mutes=Mutes(database, conversations),
+            mutes=mutes,
             senders=senders,
             messages=Messages(database, logs, users, senders, epoch),
+            receipts=receipts,
+            unread=Unread(database, logs, receipts, mutes),
+            inboxes=inboxes,
             streams=Streams(feeds, epoch),
             health=HealthChecks(
                 version=version("parley-chat"),

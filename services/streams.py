@@ -1,5 +1,6 @@
 """What a subscriber of a conversation gets: the log from a position, `CaughtUp`, then the log as it grows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Never
@@ -10,7 +11,9 @@ from services.errors import BadUserInput, Missing
 from services.feeds import Feeds
 from services.log import Log
 from services.positions import Position, position
+from services.receipts import ReceiptMoved
 
+INBOX_CURSORS = 500
 FARTHEST = 5_000  # entries that are replayed at most; further behind, reading the conversation anew is cheaper
 
 
@@ -37,7 +40,7 @@ class ResyncRequired:
     sequence: int
 
 
-type Update = Entry | CaughtUp | ResyncRequired
+type Update = Entry | ReceiptMoved | CaughtUp | ResyncRequired
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,27 @@ class ConversationStream:
 
     def __aiter__(self) -> Never:
         """Look like the async iterable that GraphQL asks for; who serves streams shares them instead of iterating."""
+        raise TypeError("a stream is served, not iterated")
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStream:
+    """A subscription to all of a viewer's conversations; those that are named begin after these positions."""
+
+    viewer_id: str
+    epoch: int
+    after: dict[str, Position]
+
+    def conversation(self, conversation_id: str, *, joined: int | None = None) -> ConversationStream:
+        """Return the stream of one of them; one that was joined meanwhile begins with the entry of joining."""
+        if joined is not None:
+            return ConversationStream(
+                self.viewer_id, conversation_id, Position(conversation_id, self.epoch, joined - 1)
+            )
+        return ConversationStream(self.viewer_id, conversation_id, self.after.get(conversation_id))
+
+    def __aiter__(self) -> Never:
+        """Look like the async iterable that GraphQL asks for."""
         raise TypeError("a stream is served, not iterated")
 
 
@@ -81,6 +105,20 @@ class Streams:
         if place is not None and place.conversation_id != conversation_id:
             raise BadUserInput("`after` is a cursor of another conversation.")
         return ConversationStream(viewer_id, conversation_id, place)
+
+    def inbox(self, viewer_id: str, after: Sequence[str]) -> InboxStream:
+        """Return the stream that was asked for.
+
+        Raises:
+            BadUserInput: a cursor is none, there are too many, or two are of the same conversation.
+        """
+        if len(after) > INBOX_CURSORS:
+            raise BadUserInput(f"`after` holds at most {INBOX_CURSORS} cursors.")
+        places = [position(cursor, "after") for cursor in after]
+        named = {place.conversation_id: place for place in places}
+        if len(named) < len(places):
+            raise BadUserInput("`after` holds at most one cursor for each conversation.")
+        return InboxStream(viewer_id, self._epoch, named)
 
     async def start(self, stream: ConversationStream, log: Log, asked_at: float) -> Start:
         """Return where the stream begins that was asked for at `asked_at`, given its watched log.

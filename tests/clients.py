@@ -41,16 +41,25 @@ UNBLOCK = """mutation ($input: UnblockUserInput!) { unblockUser(input: $input) {
   user { id } userErrors { code message path } } }"""
 PROFILE = """mutation ($input: UpdateProfileInput!) { updateProfile(input: $input) {
   user { id displayName avatarUrl } userErrors { code message path } } }"""
-UPDATES = """subscription ($id: ID!, $after: String) { conversationUpdates(conversationId: $id, after: $after) {
+MARK_DELIVERED = """mutation ($input: MarkDeliveredInput!) { markDelivered(input: $input) {
+  member { deliveredSequence readSequence } viewerUnreadCount userErrors { code message path } } }"""
+MARK_READ = """mutation ($input: MarkReadInput!) { markRead(input: $input) {
+  member { deliveredSequence readSequence } viewerUnreadCount userErrors { code message path } } }"""
+_UPDATE = """
   __typename
-  ... on ConversationEvent { sequence cursor actor { id } }
+  ... on ConversationEvent { conversationId sequence cursor actor { id } }
   ... on MessageSent { message { id body clientMessageId sender { id } } }
   ... on MemberAdded { member { user { id } role } }
   ... on MemberRemoved { userId }
   ... on MemberRoleChanged { member { user { id } role joinedAt } }
   ... on ConversationChanged { conversation { title archivedAt } }
-  ... on CaughtUp { sequence cursor }
-  ... on ResyncRequired { reason cursor } } }"""
+  ... on ReceiptMoved { conversationId userId deliveredSequence readSequence at }
+  ... on CaughtUp { conversationId sequence cursor }
+  ... on ResyncRequired { conversationId reason cursor }"""
+UPDATES = f"""subscription ($id: ID!, $after: String) {{ conversationUpdates(conversationId: $id, after: $after) {{
+  {_UPDATE} }} }}"""
+INBOX = f"""subscription ($after: [String!]) {{ inboxUpdates(after: $after) {{
+  {_UPDATE} }} }}"""
 
 type Json = dict[str, Any]
 
@@ -198,6 +207,7 @@ class Running:
     socket: Socket
     id: str
     _queue: "asyncio.Queue[Json]"
+    receipts: list[Json] = field(default_factory=list)  # that came among other updates
 
     async def message(self) -> Json:
         """Return the next message of any type; `{"type": "closed"}` when the socket has gone."""
@@ -209,12 +219,27 @@ class Running:
         return await self._queue.get()
 
     async def update(self) -> Json:
+        """Return the next update of a conversation but receipts, which are put aside."""
+        while (update := await self.any_update())["__typename"] == "ReceiptMoved":
+            self.receipts.append(update)
+        return update
+
+    async def receipt(self) -> Json:
+        """Return the oldest receipt that was put aside, or the next update, which must be one."""
+        if self.receipts:
+            return self.receipts.pop(0)
+        update = await self.any_update()
+        assert update["__typename"] == "ReceiptMoved", update
+        return update
+
+    async def any_update(self) -> Json:
         """Return the next update of a conversation."""
         message = await self.message()
         assert message["type"] == "next", message
         assert "errors" not in message["payload"], message
-        update: Json = message["payload"]["data"]["conversationUpdates"]
-        return update
+        (update,) = message["payload"]["data"].values()
+        content: Json = update
+        return content
 
     async def until_caught_up(self) -> list[Json]:
         """Return what comes before `CaughtUp`."""

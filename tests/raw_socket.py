@@ -124,6 +124,10 @@ async def follow(socket: RawSocket, person: Person, conversation_id: str, after:
     variables = {"id": conversation_id, "after": after}
     socket.tell({"id": "updates", "type": "subscribe", "payload": {"query": UPDATES, "variables": variables}})
     entries = 0
-    while (await socket.message())["payload"]["data"]["conversationUpdates"]["__typename"] != "CaughtUp":
+    while True:
+        match (await socket.message())["payload"]["data"]["conversationUpdates"]["__typename"]:
+            case "CaughtUp":
+                return entries
+            case "ReceiptMoved":
+                continue
         entries += 1
-    return entries

@@ -24,6 +24,7 @@ PORTS: Final = range(20_000, 32_000)
 PROBE_SECONDS: Final = 1.0
 LOCK_SECONDS: Final = 1.0  # what a killed run's children may take to disappear
 API_GRACE_SECONDS: Final = 35.0  # a drain takes up to 30
+WORKER_NICENESS: Final = 10  # nobody waits for a worker
 
 # OP_MSG {ping: 1, $db: "admin"}, and the {ok: 1.0} of its answer: this process needs no driver and no thread of one.
 MONGO_PING: Final = (
@@ -204,6 +205,7 @@ def _ours(command: str, directory: Path, port: int, urls: Urls) -> Child:
         ),
         spare=True,
         grace_seconds=API_GRACE_SECONDS,
+        niceness=WORKER_NICENESS if command == "worker" else 0,
     )
 
 

@@ -36,6 +36,7 @@ class Child:
     spare: bool = False  # the program begins at a line on its standard input; one is kept waiting for a quick restart
     start_seconds: float = 60.0
     grace_seconds: float = 10.0  # from SIGTERM to SIGKILL
+    niceness: int = 0  # how much it yields to the others when there are too few cores
 
 
 class Supervisor:
@@ -163,7 +164,7 @@ class Supervisor:
                     stdout=output,
                     stderr=STDOUT,
                     start_new_session=True,  # Ctrl-C in the terminal is for us alone: we stop the children in order
-                    preexec_fn=die_with_us(),
+                    preexec_fn=die_with_us(child.niceness),
                     pass_fds=self._inherited,
                 )
         except OSError as error:
@@ -211,13 +212,14 @@ def _ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def die_with_us() -> Callable[[], None] | None:
-    """Return what a child does before its program begins, so that the kernel kills it when this process is gone."""
+def die_with_us(niceness: int = 0) -> Callable[[], None] | None:
+    """Return what a child does before its program: it yields, and the kernel kills it when this process is gone."""
     if sys.platform != "linux":
         return None
     parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
 
     def bind() -> None:
+        os.nice(niceness)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # we died before the kernel knew
             os._exit(1)

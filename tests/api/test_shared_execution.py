@@ -16,17 +16,18 @@ from graphql import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from parley.fanout import _Room
+from parley.fanout import _Asked, _Room
 from parley.protocol import NEXT_TAIL
 from resolvers.context import Context
 from schema.api import graphql_schema
 from services.clock import now
 from services.entries import Entry
 from services.log import Log
+from services.receipts import WatchedReceipts
 from services.streams import CaughtUp, Update
 from services.tokens import Claims
 from tests.api.test_messages import DELETE, EDIT, FILE, PIN, REACT, SEND, UNPIN, UNREACT
-from tests.clients import ADD, REMOVE, Api, Json, Person
+from tests.clients import ADD, MARK_READ, REMOVE, Api, Json, Person
 from tests.local_api import LocalApi, local_api
 from tests.stack_process import StackProcess
 
@@ -70,6 +71,7 @@ async def scene(stack: StackProcess) -> AsyncIterator[Scene]:
         for change, fields in CHANGES:
             await ann.mutate(change, messageId=quoted, **fields)
         await ann.mutate(DELETE, messageId=deleted)
+        await bob.mutate(MARK_READ, conversationId=conversation, upToSequence=8)
         await cyd.mutate(
             SEND,
             conversationId=conversation,
@@ -156,14 +158,15 @@ async def compare(scene: Scene, document: str) -> int:
     engine, variables = fanout._engine, {"id": scene.conversation, "n": 1, "yes": True}
     operation = engine.operation(document, None)
     room = _Room(scene.conversation, services.streams.feeds, fanout._tasks, lambda _: None)
-    room.log = scene.log
+    room.log, room.receipts = scene.log, WatchedReceipts(scene.log, services.receipts.of)
     groups = set()
     for claims in scene.viewers:
         context = Context(services, claims)
         executor = engine.executor(operation, variables, context)
-        group = fanout._group(room, operation, variables, context, executor)
+        group = fanout._group(room, _Asked(operation, variables, context, executor))
         groups.add(group)
-        updates: list[Update] = [*scene.entries, CaughtUp(scene.conversation, 3)]
+        receipts = [member.moved for member in (await services.receipts.of(scene.conversation)).values()]
+        updates: list[Update] = [*scene.entries, *receipts, CaughtUp(scene.conversation, 3)]
         for update in updates:
             own = await engine.event(executor, Context(services, claims), update, "request")
 

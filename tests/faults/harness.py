@@ -230,6 +230,8 @@ class Listener:
     def _take(self, update: Json, connection: str) -> None:
         history = self.room.history
         match update["__typename"]:
+            case "ReceiptMoved":
+                return
             case "CaughtUp":
                 history.add(CaughtUp(connection=connection, sequence=update["sequence"]))
                 return

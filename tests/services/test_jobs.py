@@ -22,7 +22,7 @@ from services import dead_letters, ids
 from services.activity import BLOCK, Activity
 from services.events import Event
 from services.jobs import TRIES, Consumer, Job
-from services.kafka import Producer, Record, extent
+from services.kafka import Extents, Producer, Record
 from services.mongo import Database
 from services.topics import DEAD_LETTERS, EVENTS, PARTITIONS
 from tests.faults.harness import until
@@ -83,8 +83,12 @@ async def broker(kafka_servers: str) -> AsyncIterator[Broker]:
 
 
 async def test_the_topics_are_there_when_the_broker_answers(kafka_servers: str) -> None:
-    for topic in (EVENTS, DEAD_LETTERS):
-        assert len((await extent(kafka_servers, topic)).ends) == PARTITIONS[topic]
+    extents = Extents(kafka_servers)
+    found = [await extents.of(topic) for topic in (EVENTS, DEAD_LETTERS)]
+    await extents.close()
+
+    assert [len(extent.ends) for extent in found] == [PARTITIONS[EVENTS], PARTITIONS[DEAD_LETTERS]]
+    assert found[0].cluster == found[1].cluster
 
 
 @pytest.mark.slow  # the embedded broker takes five seconds to let anybody into a group

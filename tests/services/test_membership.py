@@ -2,8 +2,11 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import bson
 import pytest
+from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +17,7 @@ from services.entries import (
     Draft,
     Entry,
     MemberRole,
-    from_bytes,
+    entries_in,
     to_bytes,
     to_document,
 )
@@ -124,7 +127,9 @@ def test_the_new_entries_go_between_processes_and_to_kafka_as_they_are() -> None
     state, role_changed = after(state, role_change(ANN, BOB, MODERATOR)(state))
     state, changed = after(state, conversation_change(ANN, {"title": "Engines", "archived": True})(state))
 
-    assert from_bytes(to_bytes([role_changed, changed])) == [role_changed, changed]
+    message = bson.decode(to_bytes([role_changed, changed]), CodecOptions[dict[str, Any]](tz_aware=True))
+
+    assert entries_in(message) == [role_changed, changed]
     assert (Event.of(role_changed).kind, Event.of(role_changed).user_ids) == ("member_role_changed", (BOB,))
     assert (Event.of(changed).kind, Event.of(changed).user_ids) == ("changed", ())
 

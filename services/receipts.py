@@ -1,0 +1,300 @@
+"""Receipts: how far each member has got, and has read, a conversation; nothing is counted, all is derived from them.
+
+A member's markers are one document, `receipts/<conversation>:<user>`, and only move forward. They are not in the log:
+the newest says it all, so what gets lost between processes is healed by reading again. Where there is no document the
+markers stand at the joining.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from itertools import batched
+
+from pymongo.errors import DuplicateKeyError
+
+from services import ids
+from services.clock import now
+from services.errors import InvalidInput, NotFound
+from services.log import Log, Logs
+from services.membership import active_member
+from services.mongo import Database, Document, parsed
+from services.state import Member, member_id
+
+READ_SIZE = 100  # documents in one read
+WHOLE_GROUP = 100  # members; in a larger conversation each hears of its own markers only
+
+_SEQUENCE = ("input", "upToSequence")
+
+
+class DeliveryStatus(StrEnum):
+    SENT = "SENT"
+    DELIVERED = "DELIVERED"
+    READ = "READ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """Where something stands, when it came there, and from where."""
+
+    sequence: int
+    at: datetime
+    before: int  # where it stood before its newest move
+
+    def moved_to(self, sequence: int, at: datetime) -> "Marker":
+        """Return the marker at a place, or itself where that lies behind it."""
+        return Marker(sequence=sequence, at=at, before=self.sequence) if sequence > self.sequence else self
+
+    def time_at(self, sequence: int) -> datetime | None:
+        """Return when the marker passed a place; None where that is no longer known, or it has not."""
+        return self.at if self.before < sequence <= self.sequence else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipts:
+    """One member's markers."""
+
+    conversation_id: str
+    user_id: str
+    joined_sequence: int
+    delivered: Marker
+    read: Marker
+
+    def moved_to(self, sequence: int, *, read: bool, at: datetime) -> "Receipts":
+        """Return the receipts with the delivered marker at a place, and the read marker too if `read`; not behind."""
+        return replace(
+            self,
+            delivered=self.delivered.moved_to(sequence, at),
+            read=self.read.moved_to(sequence, at) if read else self.read,
+        )
+
+    def to_document(self) -> Document:
+        """Return the markers as they are stored."""
+        return {
+            "delivered": self.delivered.sequence,
+            "deliveredAt": self.delivered.at,
+            "deliveredBefore": self.delivered.before,
+            "read": self.read.sequence,
+            "readAt": self.read.at,
+            "readBefore": self.read.before,
+        }
+
+    def status_of(self, sequence: int) -> DeliveryStatus:
+        """Return how far a message has come with this member."""
+        if self.read.sequence >= sequence:
+            return DeliveryStatus.READ
+        return DeliveryStatus.DELIVERED if self.delivered.sequence >= sequence else DeliveryStatus.SENT
+
+    @property
+    def moved(self) -> "ReceiptMoved":
+        """What subscribers are told of them."""
+        return ReceiptMoved(
+            conversation_id=self.conversation_id,
+            user_id=self.user_id,
+            delivered_sequence=self.delivered.sequence,
+            read_sequence=self.read.sequence,
+            at=max(self.delivered.at, self.read.at),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptMoved:
+    """A member's markers as they are now."""
+
+    conversation_id: str
+    user_id: str
+    delivered_sequence: int
+    read_sequence: int
+    at: datetime
+
+    def is_beyond(self, other: "ReceiptMoved | None") -> bool:
+        """Whether anything has moved since."""
+        return (
+            other is None
+            or self.delivered_sequence > other.delivered_sequence
+            or self.read_sequence > other.read_sequence
+        )
+
+    def to_document(self) -> Document:
+        """Return it as one part of a message between processes."""
+        return {
+            "conversation": self.conversation_id,
+            "user": self.user_id,
+            "delivered": self.delivered_sequence,
+            "read": self.read_sequence,
+            "at": self.at,
+        }
+
+    @classmethod
+    def from_document(cls, document: Document) -> "ReceiptMoved":
+        """Return what another process has sent."""
+        return cls(
+            conversation_id=document["conversation"],
+            user_id=document["user"],
+            delivered_sequence=document["delivered"],
+            read_sequence=document["read"],
+            at=document["at"],
+        )
+
+
+def status_of(sequence: int, sender_id: str, members: Iterable[Receipts]) -> DeliveryStatus:
+    """Return how far a message has come with all who were in before it, but its sender; SENT where that is nobody."""
+    statuses = [
+        member.status_of(sequence)
+        for member in members
+        if member.user_id != sender_id and member.joined_sequence < sequence
+    ]
+    return min(statuses, key=list(DeliveryStatus).index, default=DeliveryStatus.SENT)
+
+
+class ReceiptService:
+    """Moves markers, and reads those of a conversation's active members."""
+
+    def __init__(self, database: Database, logs: Logs) -> None:
+        self._receipts = database["receipts"]
+        self._members = database["members"]
+        self._logs = logs
+        self.on_moved: Callable[[ReceiptMoved], None] = lambda _: None  # called after markers were stored here
+
+    async def mark(self, user_id: str, conversation_id: str, upto: int, *, read: bool) -> Receipts:
+        """Move the user's delivered marker up to a place, and the read marker too if `read`; never backwards.
+
+        Raises:
+            NotFound: the user is not in such a conversation.
+            InvalidInput: the log has not got so far.
+        """
+        log, member = await self._member(user_id, conversation_id)
+        if upto > log.sequence:
+            await log.catch_up()
+            if upto > log.sequence:
+                raise InvalidInput("The conversation has not got so far.", _SEQUENCE)
+        while True:
+            stored = await self._receipts.find_one({"_id": member.id})
+            before = receipts_of(member, stored)
+            after = before.moved_to(upto, read=read, at=now())
+            if after == before or await self._store(member.id, stored, after):
+                break
+        if after != before:
+            self.on_moved(after.moved)
+        return after
+
+    async def of(self, conversation_id: str, user_ids: Iterable[str] | None = None) -> dict[str, Receipts]:
+        """Return the receipts of all active members, or of those that are named, by user."""
+        if user_ids is None:
+            documents = await self._members.find({"_id": _range(conversation_id), "active": True})
+        else:
+            found = await self._members.find_many([member_id(conversation_id, user_id) for user_id in user_ids])
+            documents = [document for document in found.values() if document["active"]]
+        return await self.of_members([member for document in documents if (member := parsed(Member, document))])
+
+    async def of_members(self, members: Sequence[Member]) -> dict[str, Receipts]:
+        """Return the receipts of these members, by user."""
+        stored: dict[str, Document] = {}
+        for batch in batched(members, READ_SIZE, strict=False):
+            stored |= await self._receipts.find_many([member.id for member in batch])
+        return {member.user_id: receipts_of(member, stored.get(member.id)) for member in members}
+
+    async def _member(self, user_id: str, conversation_id: str) -> tuple[Log, Member]:
+        """Return the log and the user's membership, as of now where it was not there before."""
+        if ids.kind(conversation_id) != "cnv":
+            raise NotFound("There is no such conversation.", ("input", "conversationId"))
+        log = await self._logs.get(conversation_id)
+        if log.sequence and await log.member(user_id) is None:
+            await log.catch_up()
+        await log.load_members([user_id])
+        _, member = active_member(log.state, user_id)
+        return log, member
+
+    async def _store(self, id_: str, stored: Document | None, after: Receipts) -> bool:
+        """Store the markers unless they have moved meanwhile; return whether they had not."""
+        if stored is None:
+            try:
+                await self._receipts.insert_one({"_id": id_, **after.to_document()})
+            except DuplicateKeyError:
+                return False
+            return True
+        unmoved = {"_id": id_, "delivered": stored["delivered"], "read": stored["read"]}
+        return await self._receipts.update_one(unmoved, {"$set": after.to_document()})
+
+
+def receipts_of(member: Member, stored: Document | None) -> Receipts:
+    """Return a member's receipts, given their document; what was before the joining does not count."""
+    joined = Marker(sequence=member.joined_sequence, at=member.joined_at, before=member.joined_sequence)
+
+    def marker(name: str) -> Marker:
+        if stored is None or stored[name] < joined.sequence:
+            return joined
+        return Marker(sequence=stored[name], at=stored[f"{name}At"], before=max(stored[f"{name}Before"], joined.before))
+
+    return Receipts(
+        conversation_id=member.conversation_id,
+        user_id=member.user_id,
+        joined_sequence=member.joined_sequence,
+        delivered=marker("delivered"),
+        read=marker("read"),
+    )
+
+
+def _range(conversation_id: str) -> dict[str, str]:
+    return {"$gt": member_id(conversation_id, ""), "$lt": member_id(conversation_id, "~")}
+
+
+class WatchedReceipts:
+    """The receipts of a conversation that somebody in this process follows, as ReceiptMoved tells of them."""
+
+    def __init__(self, log: Log, read: Callable[[str], Awaitable[dict[str, Receipts]]]) -> None:
+        self.version = 0  # grows with every move
+        self.listeners: set[Callable[[], None]] = set()  # called after something has moved; they must not raise or wait
+        self._log = log
+        self._read = read
+        self._moved: dict[str, tuple[int, ReceiptMoved]] = {}  # by user, with the version that brought it
+        self._loaded: int | None = None  # the newest control entry when all were read; None: not yet
+        self._loading = asyncio.Lock()
+
+    def take(self, moved: ReceiptMoved) -> None:
+        """Take what has moved, from whichever process; what is older is dropped."""
+        known = self._moved.get(moved.user_id)
+        if moved.is_beyond(known and known[1]):
+            self.version += 1
+            self._moved[moved.user_id] = (self.version, moved)
+            for listener in tuple(self.listeners):
+                listener()
+
+    async def load(self) -> None:
+        """Read all markers, where that was not done since somebody came or went.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        async with self._loading:
+            if self._loaded != self._log.state.control:
+                await self._load()
+
+    async def load_again(self) -> None:
+        """Read all markers that were read before, because moves may have been missed; what has moved is told.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        async with self._loading:
+            if self._loaded is not None:
+                await self._load()
+
+    async def _load(self) -> None:
+        control = self._log.state.control
+        found = await self._read(self._log.conversation_id)
+        for user_id in self._moved.keys() - found.keys():
+            del self._moved[user_id]
+        for receipts in found.values():
+            self.take(receipts.moved)
+        self._loaded = control
+
+    def since(self, version: int) -> list[ReceiptMoved]:
+        """Return what has moved after a version."""
+        return [moved for changed, moved in self._moved.values() if changed > version]
+
+    def may_hear(self, viewer_id: str, moved: ReceiptMoved) -> bool:
+        """Whether somebody is told of a move: in a large conversation each only of their own."""
+        conversation = self._log.state.conversation
+        return viewer_id == moved.user_id or (conversation is not None and conversation.member_count <= WHOLE_GROUP)
