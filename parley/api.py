@@ -1,5 +1,6 @@
 """The ASGI app: which path is answered by what."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -42,6 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
             engine = Engine(graphql_schema())
             fanout = Fanout(engine, services)
             sockets = Sockets(engine, fanout, services)
+            gc.collect()
+            gc.freeze()  # the schema's objects stay: looking through them again and again would stop all for 50 ms
             try:
                 yield {
                     "http": GraphQLOverHTTP(engine, services),

@@ -3,11 +3,15 @@
 import os
 import platform
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+IDLE_SECONDS = 1.0  # a process that spends less than a tenth of this has done its start-up work
 SPARE_FILES = 100  # what a server has open besides its sockets
 
 
@@ -65,3 +69,14 @@ def memory_kib(pid: int) -> int:
 
 def _threads(pid: int) -> Iterator[Path]:
     return Path(f"/proc/{pid}/task").iterdir()
+
+
+def wait_until_idle() -> None:
+    """Wait for what still imports its program beside the servers that we started: it would take their time."""
+    ours = psutil.Process()
+    while True:
+        before = sum(sum(child.cpu_times()[:2]) for child in ours.children(recursive=True))
+        time.sleep(IDLE_SECONDS)
+        after = sum(sum(child.cpu_times()[:2]) for child in ours.children(recursive=True))
+        if after - before < IDLE_SECONDS / 10:
+            return

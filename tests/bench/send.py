@@ -22,7 +22,6 @@ from tests.stack_process import StackProcess, running_stack
 
 PEOPLE = 8
 WARM_UP = 200
-IDLE_SECONDS = 1.0  # a process that spends less than a tenth of this has done its start-up work
 PARTS = ("api", "mongo", "redis", "kafka", "workers")  # as `run.json` names them
 PROGRESS = 10  # lines of progress in a run
 
@@ -68,7 +67,7 @@ async def _measure(stack: StackProcess, conversations: int, messages: int, at_on
         people = [await api.register() for _ in range(PEOPLE)]
         rooms = [(await people[0].talk(*people[1:]))["id"] for _ in range(conversations)]
         await _send(people, rooms, WARM_UP, at_once)
-        await asyncio.to_thread(_wait_until_idle)
+        await asyncio.to_thread(machine.wait_until_idle)
         before, started = _cpu_seconds(stack), time.perf_counter()
         times = await _send(people, rooms, messages, at_once, progress=messages // PROGRESS)
         seconds, after = time.perf_counter() - started, _cpu_seconds(stack)
@@ -115,14 +114,3 @@ def _cpu_seconds(stack: StackProcess) -> dict[str, float]:
         processes = (entry["pid"], *(child.pid for child in psutil.Process(entry["pid"]).children()))
         seconds[part] = sum(map(machine.cpu_seconds, processes))
     return seconds
-
-
-def _wait_until_idle() -> None:
-    """Wait for what still imports its program beside the servers: it would take their time."""
-    ours = psutil.Process()
-    while True:
-        before = sum(sum(child.cpu_times()[:2]) for child in ours.children(recursive=True))
-        time.sleep(IDLE_SECONDS)
-        after = sum(sum(child.cpu_times()[:2]) for child in ours.children(recursive=True))
-        if after - before < IDLE_SECONDS / 10:
-            return

@@ -70,6 +70,7 @@ def _parley() -> Iterator[Server]:
         running_stack(Path(directory), replicas=1, environment=environment) as stack,
     ):
         token, room = asyncio.run(_room(stack.urls[0]))
+        machine.wait_until_idle()
         run = stack.run()
         speech = {
             "url": f"{stack.urls[0]}/graphql",
