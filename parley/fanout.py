@@ -143,7 +143,7 @@ class Reader:
         while not self.ended:
             if position >= room.position:
                 if not is_caught_up:
-                    await _patiently(room.receipts.load)
+                    await _patiently(partial(room.receipts.load, self.viewer_id))
                 if room.receipts.version > version:
                     version = await self._send_receipts(version)
                     continue

@@ -78,7 +78,7 @@ class Feeds:
         log.watchers[watcher] += 1
         if conversation_id not in self._watched:
             self._watched[conversation_id] = log
-            self._receipts[conversation_id] = WatchedReceipts(log, self._receipt_service.of)
+            self._receipts[conversation_id] = WatchedReceipts(log, self._receipt_service)
         try:
             # Confirmed first and read after: what is committed in between is heard.
             await self._bus.subscribe(_CHANNEL + conversation_id)

@@ -6,7 +6,7 @@ markers stand at the joining.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -243,13 +243,13 @@ def _range(conversation_id: str) -> dict[str, str]:
 class WatchedReceipts:
     """The receipts of a conversation that somebody in this process follows, as ReceiptMoved tells of them."""
 
-    def __init__(self, log: Log, read: Callable[[str], Awaitable[dict[str, Receipts]]]) -> None:
+    def __init__(self, log: Log, service: ReceiptService) -> None:
         self.version = 0  # grows with every move
         self.listeners: set[Callable[[], None]] = set()  # called after something has moved; they must not raise or wait
         self._log = log
-        self._read = read
+        self._service = service
         self._moved: dict[str, tuple[int, ReceiptMoved]] = {}  # by user, with the version that brought it
-        self._loaded: int | None = None  # the newest control entry when all were read; None: not yet
+        self._loaded: int | None = None  # the newest control entry when all were read; None: not yet, or never all
         self._loading = asyncio.Lock()
 
     def take(self, moved: ReceiptMoved) -> None:
@@ -261,15 +261,21 @@ class WatchedReceipts:
             for listener in tuple(self.listeners):
                 listener()
 
-    async def load(self) -> None:
-        """Read all markers, where that was not done since somebody came or went.
+    async def load(self, viewer_id: str) -> None:
+        """Read the markers that a viewer hears of, where that was not done since somebody came or went.
 
         Raises:
             PyMongoError: MongoDB did not answer.
         """
+        if self._is_large:
+            await self._load([viewer_id])
+            return
         async with self._loading:
-            if self._loaded != self._log.state.control:
-                await self._load()
+            control = self._log.state.control
+            if self._loaded != control:
+                for user_id in self._moved.keys() - await self._load():
+                    del self._moved[user_id]
+                self._loaded = control
 
     async def load_again(self) -> None:
         """Read all markers that were read before, because moves may have been missed; what has moved is told.
@@ -277,18 +283,14 @@ class WatchedReceipts:
         Raises:
             PyMongoError: MongoDB did not answer.
         """
-        async with self._loading:
-            if self._loaded is not None:
-                await self._load()
+        await self._load(tuple(self._moved))
 
-    async def _load(self) -> None:
-        control = self._log.state.control
-        found = await self._read(self._log.conversation_id)
-        for user_id in self._moved.keys() - found.keys():
-            del self._moved[user_id]
+    async def _load(self, user_ids: Iterable[str] | None = None) -> set[str]:
+        """Read the markers of these members, or of all; return whose there are."""
+        found = await self._service.of(self._log.conversation_id, user_ids)
         for receipts in found.values():
             self.take(receipts.moved)
-        self._loaded = control
+        return set(found)
 
     def since(self, version: int) -> list[ReceiptMoved]:
         """Return what has moved after a version."""
@@ -296,5 +298,9 @@ class WatchedReceipts:
 
     def may_hear(self, viewer_id: str, moved: ReceiptMoved) -> bool:
         """Whether somebody is told of a move: in a large conversation each only of their own."""
+        return viewer_id == moved.user_id or not self._is_large
+
+    @property
+    def _is_large(self) -> bool:
         conversation = self._log.state.conversation
-        return viewer_id == moved.user_id or (conversation is not None and conversation.member_count <= WHOLE_GROUP)
+        return conversation is not None and conversation.member_count > WHOLE_GROUP

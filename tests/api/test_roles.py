@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import ADD, LEAVE, MUTE, REMOVE, SET_ROLE, UPDATE, Api, Json, Person
+from tests.api.test_messages import DELETE, EDIT, PIN, REACT, UNPIN
+from tests.clients import ADD, LEAVE, MARK_READ, MUTE, REMOVE, SET_ROLE, UPDATE, Api, Json, Person
 from tests.stack_process import StackProcess
 
 READ = "query ($id: ID!) { conversation(id: $id) { id } }"
@@ -50,6 +51,11 @@ class Scene:
         payload = await self.cast.actor.mutate(query, conversationId=self.conversation_id, **fields)
         return outcome(payload)
 
+    async def change(self, query: str, **fields: object) -> str:
+        """Return how the actor's change of another owner's message was answered."""
+        said = await self.cast.owner.send(self.conversation_id, "hello")
+        return outcome(await self.cast.actor.mutate(query, messageId=said["message"]["id"], **fields))
+
     def user(self, person: Person) -> str:
         """Return whom an action is about: in a DIRECT conversation there is only one other."""
         return (self.cast.owner if self.is_direct else person).id
@@ -81,6 +87,28 @@ async def mute(scene: Scene) -> str:
 
 async def send(scene: Scene) -> str:
     return outcome(await scene.cast.actor.send(scene.conversation_id, "hello"))
+
+
+async def react(scene: Scene) -> str:
+    return await scene.change(REACT, emoji="👍")
+
+
+async def pin(scene: Scene) -> str:
+    done = [await scene.change(mutation) for mutation in (PIN, UNPIN)]
+    assert done[0] == done[1]
+    return done[0]
+
+
+async def edit_somebody_else_s(scene: Scene) -> str:
+    return await scene.change(EDIT, body="not what was said")
+
+
+async def delete_somebody_else_s(scene: Scene) -> str:
+    return await scene.change(DELETE)
+
+
+async def mark_read(scene: Scene) -> str:
+    return await scene.mutate(MARK_READ, upToSequence=1)
 
 
 async def change_title(scene: Scene) -> str:
@@ -129,7 +157,12 @@ ACTIONS: dict[str, Callable[[Scene], Awaitable[str]]] = {
     "read the conversation": read,
     "follow it": follow,
     "mute it": mute,
+    "mark it as read": mark_read,
     "send": send,
+    "react to a message": react,
+    "pin a message, and take that back": pin,
+    "edit somebody else's message": edit_somebody_else_s,
+    "delete somebody else's message": delete_somebody_else_s,
     "change the title": change_title,
     "archive it, and take that back": archive,
     "add somebody": add,
