@@ -210,7 +210,7 @@ async def test_a_shared_event_shows_nobodys_mute(api: Api) -> None:
     conversation = await ann.talk(bob)
     await bob.mutate(MUTE, conversationId=conversation["id"], until="2999-01-01T00:00:00Z")
     query = """subscription ($id: ID!) { conversationUpdates(conversationId: $id) {
-      ... on MemberRoleChanged { member { mutedUntil } }
+      __typename ... on MemberRoleChanged { member { mutedUntil } }
       ... on ConversationChanged { conversation { members { nodes { mutedUntil } } } } } }"""
     async with ann.socket() as hers, bob.socket() as his:
         runs = [await socket.start(query, {"id": conversation["id"]}) for socket in (hers, his)]
@@ -221,7 +221,11 @@ async def test_a_shared_event_shows_nobodys_mute(api: Api) -> None:
 
         heard = [[await run.update(), await run.update()] for run in runs]
 
-    shown = [{"member": {"mutedUntil": None}}, {"conversation": {"members": {"nodes": [{"mutedUntil": None}] * 2}}}]
+    nobodys = {"mutedUntil": None}
+    shown = [
+        {"__typename": "MemberRoleChanged", "member": nobodys},
+        {"__typename": "ConversationChanged", "conversation": {"members": {"nodes": [nobodys] * 2}}},
+    ]
     assert heard == [shown, shown]
 
 
