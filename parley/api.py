@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
             fanout = Fanout(engine, services)
             sockets = Sockets(engine, fanout, services)
             gc.collect()
-            gc.freeze()  # the schema's objects stay: looking through them again and again would stop all for 50 ms
+            gc.freeze()  # the schema's objects stay: there is no use in looking through them again and again
             try:
                 yield {
                     "http": GraphQLOverHTTP(engine, services),
