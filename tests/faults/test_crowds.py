@@ -46,7 +46,7 @@ async def test_two_thousand_sockets_that_vanish_leave_nothing_behind(stack: Stac
     before = await channels(stack.url("redis"))
     memory = []
 
-    for _ in range(5):
+    for _ in range(8):
         async with AsyncExitStack() as exit_stack:
             for conversation in conversations:
                 await crowd(api, ann, conversation["id"], SOCKETS // 2, exit_stack)
@@ -55,8 +55,9 @@ async def test_two_thousand_sockets_that_vanish_leave_nothing_behind(stack: Stac
         memory.append(process.memory_info().rss)
 
     assert len(during - before) == 2
-    # The allocator keeps what the largest crowd needed; two more crowds that left something behind would cost 12 MiB.
-    assert memory[4] - memory[2] < 1024 * 1024
+    # The allocator settles within the first crowds: measured, it is flat from the fourth on.
+    # Two more crowds that left something behind would cost 12 MiB.
+    assert memory[7] - memory[5] < 1024 * 1024
 
 
 async def test_no_task_waits_for_a_socket_or_a_subscription(stack: StackProcess) -> None:
@@ -221,7 +222,7 @@ async def test_those_who_come_and_go_at_once_leave_the_feed_to_those_who_stay(
     conversation = await ann.talk()
 
     async def come_and_go(number: int) -> None:
-        for _ in range(5):
+        for _ in range(8):
             async with ann.at(other_api).socket() as socket:
                 updates = await socket.updates(conversation["id"])
                 if number % 3:
