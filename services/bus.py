@@ -8,11 +8,12 @@ they may have missed something. Decision 2 says why this is not broadcaster.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import structlog
+from pymongo.errors import PyMongoError
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -87,6 +88,38 @@ class Bus:
         """
         self._on_message[prefix] = on_message
         self._on_changed.append(on_changed)
+
+    async def keep_comparing(
+        self,
+        name: str,
+        compare: Callable[[], Awaitable[None]],
+        asked: asyncio.Event,
+        *,
+        seconds: float,
+        away_seconds: float,
+    ) -> None:
+        """Compare with MongoDB what messages may have missed, for ever: whenever it is asked for, and now and then.
+
+        Args:
+            name: What the log calls it.
+            compare: Does it once; what fails is logged, and tried again the next time.
+            asked: Set when it should be done at once.
+            seconds: The longest time between two comparisons.
+            away_seconds: The same while Redis is away.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(seconds if self.up.is_set() else away_seconds):
+                    await asked.wait()
+            except TimeoutError:
+                pass
+            asked.clear()
+            try:
+                await compare()
+            except PyMongoError as error:
+                _logger.warning("bus.not_compared", what=name, error=repr(error))
+            except Exception:  # whatever it was, the next comparison may find what this one did not
+                _logger.exception("bus.comparison_failed", what=name)
 
     def _tell_changed(self) -> None:
         for on_changed in self._on_changed:

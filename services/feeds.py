@@ -11,9 +11,7 @@ from itertools import batched
 from typing import Any, Self
 
 import bson
-import structlog
 from bson.codec_options import CodecOptions
-from pymongo.errors import PyMongoError
 
 from services.bus import Bus
 from services.entries import Entry, entries_in, to_bytes
@@ -28,7 +26,6 @@ TAIL_ENTRIES = 1_000  # entries that one such read returns at most
 
 _CHANNEL = "parley:log:"
 _CODEC = CodecOptions[dict[str, Any]](tz_aware=True)
-_logger = structlog.get_logger()
 
 
 class Announcer:
@@ -60,7 +57,15 @@ class Feeds:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Compare the watched logs with MongoDB until this ends."""
-        self._tasks.spawn(self._keep_comparing())
+        self._tasks.spawn(
+            self._bus.keep_comparing(
+                "feeds",
+                self._compare_all,
+                self._compare_now,
+                seconds=COMPARE_SECONDS,
+                away_seconds=POLL_SECONDS,
+            )
+        )
         try:
             yield self
         finally:
@@ -123,22 +128,10 @@ class Feeds:
             receipts.take(moved)
         self._bus.publish(_CHANNEL + moved.conversation_id, bson.encode({"receipt": moved.to_document()}))
 
-    async def _keep_comparing(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(COMPARE_SECONDS if self._bus.up.is_set() else POLL_SECONDS):
-                    await self._compare_now.wait()
-            except TimeoutError:
-                pass
-            self._compare_now.clear()
-            try:
-                for logs in batched(tuple(self._watched.values()), TAILS, strict=False):
-                    await self._compare(logs)
-                await self._compare_receipts()
-            except PyMongoError as error:
-                _logger.warning("feeds.not_compared", error=repr(error))
-            except Exception:  # whatever it was, the next comparison may find what this one did not
-                _logger.exception("feeds.failed")
+    async def _compare_all(self) -> None:
+        for logs in batched(tuple(self._watched.values()), TAILS, strict=False):
+            await self._compare(logs)
+        await self._compare_receipts()
 
     async def _compare(self, logs: Sequence[Log]) -> None:
         found = await self._logs.entries.tails({log.conversation_id: log.sequence for log in logs}, limit=TAIL_ENTRIES)

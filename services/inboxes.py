@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from typing import Final, Self
 
 import bson
-import structlog
-from pymongo.errors import PyMongoError
 
 from services.bus import Bus
 from services.entries import ConversationCreated, Entry, MemberAdded
@@ -24,7 +22,6 @@ COMPARE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 2.0  # instead, while Redis is away
 
 _CHANNEL = "parley:inbox:"
-_logger = structlog.get_logger()
 
 type Joined = Callable[[str, int], None]  # called with a conversation and the entry of joining
 
@@ -64,7 +61,15 @@ class Inboxes:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Compare the watched inboxes with MongoDB until this ends."""
-        self._tasks.spawn(self._keep_comparing())
+        self._tasks.spawn(
+            self._bus.keep_comparing(
+                "inboxes",
+                self._compare_all,
+                self._compare_now,
+                seconds=COMPARE_SECONDS,
+                away_seconds=POLL_SECONDS,
+            )
+        )
         try:
             yield self
         finally:
@@ -115,19 +120,7 @@ class Inboxes:
         for joined in tuple(self._watchers.get(user_id, ())):
             joined(conversation_id, sequence)
 
-    async def _keep_comparing(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(COMPARE_SECONDS if self._bus.up.is_set() else POLL_SECONDS):
-                    await self._compare_now.wait()
-            except TimeoutError:
-                pass
-            self._compare_now.clear()
-            try:
-                for user_id in tuple(self._watchers):
-                    for conversation_id, sequence in (await self.of(user_id)).items():
-                        self._tell(user_id, conversation_id, sequence)
-            except PyMongoError as error:
-                _logger.warning("inboxes.not_compared", error=repr(error))
-            except Exception:  # whatever it was, the next comparison may find what this one did not
-                _logger.exception("inboxes.failed")
+    async def _compare_all(self) -> None:
+        for user_id in tuple(self._watchers):
+            for conversation_id, sequence in (await self.of(user_id)).items():
+                self._tell(user_id, conversation_id, sequence)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import stamina
-import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -23,8 +22,6 @@ from services.topics import PARTITIONS
 ACK_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 2.0
 FAILURES: Final = (KafkaError, OSError, TimeoutError)
-
-_logger = structlog.get_logger()
 
 
 class KafkaAwayError(Exception):

@@ -511,15 +511,6 @@ class Logs:
         """Return the log if this process has it."""
         return self._logs.get(conversation_id)
 
-    @asynccontextmanager
-    async def use(self, conversation_id: str) -> AsyncIterator[Log]:
-        """Hold a conversation's log; it may be behind, but never wrong."""
-        log = await self.hold(conversation_id)
-        try:
-            yield log
-        finally:
-            self.release(log)
-
     async def hold(self, conversation_id: str) -> Log:
         """Return a conversation's log as `get` does; it stays until it is released."""
         log = await self.get(conversation_id)

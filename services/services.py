@@ -89,7 +89,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             senders=senders,
             messages=Messages(database, logs, users, senders, epoch),
             receipts=receipts,
-            unread=Unread(database, logs, receipts, mutes),
+            unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,
             streams=Streams(feeds, epoch),
             health=HealthChecks(

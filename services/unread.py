@@ -4,11 +4,10 @@ import asyncio
 
 from services.clock import now
 from services.entries import MessageSent
+from services.inboxes import Inboxes
 from services.log import Log, Logs
-from services.mongo import Database
 from services.mutes import Mutes
 from services.receipts import ReceiptService
-from services.state import inbox_id
 
 MOST = 1_000  # counts above it are cut
 PAGE = 200  # entries looked at in one read
@@ -18,10 +17,10 @@ AT_ONCE = 8  # conversations counted at a time
 class Unread:
     """Counts messages that are visible, after the reader's marker, somebody else's and not deleted."""
 
-    def __init__(self, database: Database, logs: Logs, receipts: ReceiptService, mutes: Mutes) -> None:
-        self._inbox = database["inbox"]
+    def __init__(self, logs: Logs, receipts: ReceiptService, inboxes: Inboxes, mutes: Mutes) -> None:
         self._logs = logs
         self._receipts = receipts
+        self._inboxes = inboxes
         self._mutes = mutes
 
     async def of(self, user_id: str, conversation_id: str) -> int:
@@ -32,8 +31,7 @@ class Unread:
 
     async def of_all(self, user_id: str) -> int:
         """Return the sum over the user's conversations that are neither archived nor muted, as of now."""
-        items = await self._inbox.find({"_id": {"$gt": inbox_id(user_id, ""), "$lt": inbox_id(user_id, "~")}})
-        conversation_ids = [item["conversation"] for item in items if item["active"]]
+        conversation_ids = await self._inboxes.of(user_id)
         muted = await self._mutes.get_many([(user_id, key) for key in conversation_ids], now())
         gate = asyncio.Semaphore(AT_ONCE)
 
