@@ -30,7 +30,7 @@ class Loaders:
 def make_loaders(services: Services) -> Loaders:
     """Return new loaders."""
     return Loaders(
-        users=DataLoader(load_fn=users_by_id(services.users)),
+        users=DataLoader(load_fn=users_by_id(services.profiles)),
         mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
         receipts=DataLoader(load_fn=receipts_by_reader(services.receipts)),
         all_receipts=DataLoader(load_fn=receipts_by_conversation(services.receipts)),

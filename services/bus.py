@@ -14,69 +14,51 @@ from typing import Any, Self
 
 import structlog
 from pymongo.errors import PyMongoError
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
+from services.redis import COMMAND_SECONDS, FAILURES, RECONNECT_SECONDS, Redis, connection_to
 from services.tasks import Tasks
 
-COMMAND_SECONDS = 0.25
+_LOST = "parley:lost:"  # what somebody says whose messages may not have come
+
 SILENCE_SECONDS = 1.0  # without a message for so long, the process sends one to itself; twice, and the line is dead
-OUTGOING = 10_000  # messages that wait to be published; above it the oldest is dropped: the log has it
-RUN = 200  # messages in one round trip
-RECONNECT_SECONDS = (0.05, 1.0)  # the first pause and the longest
 
 _logger = structlog.get_logger()
-_FAILURES = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
 
 
 class Bus:
-    """This process's ear and voice on Redis."""
+    """This process's ear on Redis."""
 
-    def __init__(self, redis_url: str, instance: str) -> None:
+    def __init__(self, redis: Redis, redis_url: str, instance: str) -> None:
+        self._redis = redis
         self._url = redis_url
         self._own_channel = f"parley:probe:{instance}"
-        self._client: Redis = Redis.from_url(
-            redis_url,
-            socket_timeout=COMMAND_SECONDS,
-            socket_connect_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
         self._listening: Any = None  # the connection while it is up; None while Redis is away
-        self._channels: dict[str, asyncio.Event] = {self._own_channel: asyncio.Event()}
+        self._channels: dict[str, asyncio.Event] = {self._own_channel: asyncio.Event(), _LOST: asyncio.Event()}
         self._unconfirmed: dict[str, deque[asyncio.Event]] = {}  # by channel, in the order of the commands
-        self._outgoing: deque[tuple[str, bytes]] = deque(maxlen=OUTGOING)
-        self._speak = asyncio.Event()
         self._on_message: dict[str, Callable[[str, bytes], None]] = {}  # by what channels begin with
         self._on_changed: list[Callable[[], None]] = []
         self.up = asyncio.Event()  # set while every channel is subscribed and confirmed
+        self._tasks = Tasks()
+        redis.on_lost.append(self._voice_lost)
+        redis.on_up.append(lambda: self.publish(_LOST, b""))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Listen and speak until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_listening())
-        tasks.spawn(self._keep_speaking())
+        """Listen until this ends."""
+        self._tasks.spawn(self._keep_listening())
         try:
             yield self
         finally:
-            await tasks.close()
-            await self._client.aclose()
-
-    async def ping(self) -> None:
-        """Ask Redis for a sign of life.
-
-        Raises:
-            RedisError, OSError, TimeoutError: there was none in time.
-        """
-        async with asyncio.timeout(COMMAND_SECONDS):
-            await self._client.ping()
+            await self._tasks.close()
 
     def publish(self, channel: str, data: bytes) -> None:
         """Send to every process that listens, soon, and in the order of the calls."""
-        self._outgoing.append((channel, data))
-        self._speak.set()
+        self._redis.send("PUBLISH", channel, data)
+
+    def _voice_lost(self) -> None:
+        """Begin anew: what takes no messages brings none either."""
+        if self._listening is not None:
+            self._tasks.spawn(self._listening.disconnect(nowait=True))
 
     def listen(self, prefix: str, on_message: Callable[[str, bytes], None], on_changed: Callable[[], None]) -> None:
         """Hand on what comes on channels that are a prefix and a name without colons.
@@ -152,7 +134,7 @@ class Bus:
         if verb == "SUBSCRIBE":
             for channel in channels:
                 self._unconfirmed.setdefault(channel, deque()).append(self._channels[channel])
-        with contextlib.suppress(*_FAILURES):  # the listening task sees the same failure and starts anew
+        with contextlib.suppress(*FAILURES):  # the listening task sees the same failure and starts anew
             await self._listening.send_command(verb, *channels)
 
     async def _keep_listening(self) -> None:
@@ -160,7 +142,7 @@ class Bus:
         while True:
             try:
                 await self._listen()
-            except _FAILURES as error:
+            except FAILURES as error:
                 _logger.warning("bus.lost", error=repr(error), was_up=self.up.is_set())
             except Exception:  # whatever it was, a process must not stay deaf
                 _logger.exception("bus.failed")
@@ -172,14 +154,7 @@ class Bus:
             await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
-        pool = ConnectionPool.from_url(
-            self._url,
-            protocol=2,
-            socket_timeout=COMMAND_SECONDS,
-            socket_connect_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own gap
+        connection = connection_to(self._url)
         try:
             await connection.connect()
             self._unconfirmed.clear()
@@ -203,7 +178,9 @@ class Bus:
     def _take(self, message: list[Any]) -> None:
         kind, channel = message[0], message[1].decode()
         if kind == b"message":
-            if channel != self._own_channel:
+            if channel == _LOST:
+                self._tell_changed()
+            elif channel != self._own_channel:
                 self._on_message[channel[: channel.rindex(":") + 1]](channel, message[2])
         elif kind == b"subscribe":
             waiting = self._unconfirmed.get(channel)
@@ -214,22 +191,3 @@ class Bus:
             if not self.up.is_set() and not self._unconfirmed:
                 self.up.set()
                 self._tell_changed()
-
-    async def _keep_speaking(self) -> None:
-        while True:
-            await self._speak.wait()
-            self._speak.clear()
-            while self._outgoing:
-                run = [self._outgoing.popleft() for _ in range(min(RUN, len(self._outgoing)))]
-                try:
-                    async with asyncio.timeout(COMMAND_SECONDS), self._client.pipeline(transaction=False) as pipeline:
-                        for channel, data in run:
-                            pipeline.publish(channel, data)
-                        await pipeline.execute()
-                except _FAILURES as error:
-                    # Lost: the others find it by comparing with the log. What takes no messages brings none either.
-                    _logger.warning("bus.not_published", messages=len(run), error=repr(error))
-                    if self._listening is not None:
-                        await self._listening.disconnect(nowait=True)
-                except Exception:  # whatever it was, a process must not fall silent
-                    _logger.exception("bus.failed")

@@ -61,10 +61,11 @@ class Conversations:
 
     async def visible(self, viewer_id: str, conversation_id: str) -> Snapshot | None:
         """Return the conversation as it is now if the viewer is a member, else None."""
-        log = await self._fresh(conversation_id)
-        if log is None or await self.membership(viewer_id, conversation_id) is None:
+        log = await self._known(conversation_id)
+        if log is None:
             return None
-        return _snapshot(log)
+        await log.refresh()
+        return _snapshot(log) if await log.member(viewer_id) is not None else None
 
     async def snapshot(self, conversation_id: str) -> Snapshot:
         """Return an existing conversation for somebody who was already found to be allowed to see it."""
@@ -220,19 +221,18 @@ class Conversations:
 
     async def _for_member(self, actor_id: str, conversation_id: str) -> Log:
         """Return the log of a conversation that the actor is in, caught up."""
-        log = await self._fresh(conversation_id)
-        if log is None or await self.membership(actor_id, conversation_id) is None:
+        log = await self._known(conversation_id)
+        if log is not None:
+            await log.catch_up()
+        if log is None or await log.member(actor_id) is None:
             raise NotFound("There is no such conversation.", _CONVERSATION)
         return log
 
-    async def _fresh(self, conversation_id: str) -> Log | None:
+    async def _known(self, conversation_id: str) -> Log | None:
         if ids.kind(conversation_id) != "cnv":
             return None
         log = await self._logs.get(conversation_id)
-        if log.sequence == 0:
-            return None
-        await log.catch_up()
-        return log
+        return log if log.sequence else None
 
     async def _require_users(self, user_ids: Sequence[str], path: tuple[str, ...]) -> None:
         found = await self._users.get_many([user_id for user_id in user_ids if ids.kind(user_id) == "usr"])

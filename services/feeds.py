@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import batched
-from typing import Any, Self
-
-import bson
-from bson.codec_options import CodecOptions
+from typing import Self
 
 from services.bus import Bus
-from services.entries import Entry, entries_in, to_bytes
+from services.cache import decoded
+from services.entries import entries_in
 from services.log import Log, Logs
+from services.log_cache import CHANNEL
 from services.receipts import ReceiptMoved, ReceiptService, WatchedReceipts
 from services.tasks import Tasks
 
@@ -23,20 +22,6 @@ COMPARE_SECONDS = 10.0
 POLL_SECONDS = 1.0  # instead, while Redis is away
 TAILS = 100  # logs compared by one read
 TAIL_ENTRIES = 1_000  # entries that one such read returns at most
-
-_CHANNEL = "parley:log:"
-_CODEC = CodecOptions[dict[str, Any]](tz_aware=True)
-
-
-class Announcer:
-    """Tells the other processes of new entries."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    def publish(self, conversation_id: str, entries: Sequence[Entry]) -> None:
-        """Send the entries to whoever watches the conversation."""
-        self._bus.publish(_CHANNEL + conversation_id, to_bytes(entries))
 
 
 class Feeds:
@@ -48,10 +33,10 @@ class Feeds:
         self._receipt_service = receipts
         self._watched: dict[str, Log] = {}
         self._receipts: dict[str, WatchedReceipts] = {}  # of the same conversations
-        self._receipts_missed = False  # since Redis went; receipts have no sequence by which a loss would show
+        self._receipts_missed = False  # perhaps; receipts have no sequence by which a loss would show
         self._compare_now = asyncio.Event()
         self._tasks = Tasks()
-        bus.listen(_CHANNEL, self._heard, self._compare_now.set)
+        bus.listen(CHANNEL, self._heard, self._may_have_missed)
         receipts.on_moved = self._receipt_moved
 
     @asynccontextmanager
@@ -86,7 +71,7 @@ class Feeds:
             self._receipts[conversation_id] = WatchedReceipts(log, self._receipt_service)
         try:
             # Confirmed first and read after: what is committed in between is heard.
-            await self._bus.subscribe(_CHANNEL + conversation_id)
+            await self._bus.subscribe(CHANNEL + conversation_id)
             await log.catch_up()
         except BaseException:
             self.unwatch(log, watcher)
@@ -109,24 +94,27 @@ class Feeds:
 
     async def _unsubscribe(self, conversation_id: str) -> None:
         if conversation_id not in self._watched:  # unless somebody came back before this ran
-            await self._bus.unsubscribe(_CHANNEL + conversation_id)
+            await self._bus.unsubscribe(CHANNEL + conversation_id)
 
     def _heard(self, channel: str, data: bytes) -> None:
-        conversation_id = channel.removeprefix(_CHANNEL)
+        conversation_id = channel.removeprefix(CHANNEL)
         log = self._watched.get(conversation_id)
         if log is None:
             return
-        message = bson.decode(data, _CODEC)
+        message = decoded(data)
         log.see(entries_in(message))
         if (receipt := message.get("receipt")) is not None:
             self._receipts[conversation_id].take(ReceiptMoved.from_document(receipt))
 
     def _receipt_moved(self, moved: ReceiptMoved) -> None:
-        """Tell this process and the others; who is not reached hears of it with the next reading."""
+        """Tell this process."""
         receipts = self._receipts.get(moved.conversation_id)
         if receipts is not None:
             receipts.take(moved)
-        self._bus.publish(_CHANNEL + moved.conversation_id, bson.encode({"receipt": moved.to_document()}))
+
+    def _may_have_missed(self) -> None:
+        self._receipts_missed = True
+        self._compare_now.set()
 
     async def _compare_all(self) -> None:
         for logs in batched(tuple(self._watched.values()), TAILS, strict=False):
@@ -141,10 +129,12 @@ class Feeds:
             self._compare_now.set()
 
     async def _compare_receipts(self) -> None:
-        """Read the receipts again once Redis is back."""
-        if not self._bus.up.is_set():
-            self._receipts_missed = True
-        elif self._receipts_missed:
-            for receipts in tuple(self._receipts.values()):
-                await receipts.load_again()
+        """Read the receipts again of which moves may have been missed, once Redis is back."""
+        if self._receipts_missed and self._bus.up.is_set():
             self._receipts_missed = False
+            try:
+                for receipts in tuple(self._receipts.values()):
+                    await receipts.load_again()
+            except BaseException:
+                self._receipts_missed = True
+                raise

@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
 
 from services.clock import now
+from services.redis import RedisFailedError
 
 CHECK_SECONDS = 2.0
 
@@ -70,7 +70,7 @@ class HealthChecks:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 await self._parts[name]()
-        except (PyMongoError, RedisError, KafkaError, OSError, TimeoutError):
+        except (PyMongoError, RedisFailedError, KafkaError, OSError, TimeoutError):
             status = HealthStatus.UNHEALTHY if name == "mongodb" else HealthStatus.DEGRADED
             return ComponentHealth(
                 name=name, status=status, latency_ms=None, detail="does not answer", checked_at=now()

@@ -20,22 +20,26 @@ import stamina
 import structlog
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from services.cache import Grant
 from services.clock import now
 from services.entries import Draft, Entry, MessageChange, MessageSent
 from services.entry_store import EntryStore
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
+from services.log_cache import LogCache, News, Tail
 from services.mongo import DUPLICATE_KEY, Database
 from services.state import Member, Projections, State
 from services.tasks import Tasks
 
 PAGE = 200  # entries in one read while catching up
 NEWEST = 512  # entries of each log kept in memory
+TAIL = 128  # of them that are read at once, for whoever wants the newest messages
 BATCH = 100  # entries in one insert
 WAITING = 2_000  # appends to one conversation that may wait in one process; more are OVERLOADED
 LOST_RACES = 32  # then OVERLOADED: nothing was committed
 ATTEMPT_SECONDS = 30.0  # after this a lost outcome is COMMIT_UNKNOWN
 ANSWER_SECONDS = 5.0  # the longest that a caller waits; the attempt goes on without it
 KEEP_SECONDS = 60.0  # how long a log that nobody uses stays in memory
+KEPT = 5_000  # how many of these at most
 JITTER_SECONDS = 0.01
 REORDER_SECONDS = 0.02  # what two processes' messages may overtake each other by before the hole is read
 
@@ -87,15 +91,17 @@ class _Attempt:
 class Log:
     """One conversation's log in this process."""
 
-    def __init__(self, conversation_id: str, logs: "Logs", state: State) -> None:
+    def __init__(self, conversation_id: str, logs: "Logs", tail: Tail, *, told: int = 0, settled: int = 0) -> None:
+        """Begin with the end of a log; up to where everybody was told, and the documents are known to be right."""
         self.conversation_id = conversation_id
-        self.state = state
+        self.state = tail.state
         # Called after entries were seen, with how often each was given; they must not raise or wait.
         self.watchers: Counter[Callable[[], None]] = Counter()
         self.users = 0  # how many hold this log; the last one's leaving lets it be dropped
         self.idle_since = 0.0
         self._logs = logs
-        self._settled = state.control  # up to which control entry the documents are known to be right
+        self._settled = settled  # up to which control entry the documents are known to be right
+        self._told = told  # up to where everybody was told, or nobody can read less any more
         self._newest: deque[Entry] = deque(maxlen=NEWEST)
         self._early: dict[int, Entry] = {}  # entries that overtook others
         self._queue: deque[_Attempt] = deque()
@@ -104,7 +110,12 @@ class Log:
         self._reading = asyncio.Lock()
         self._next_read: asyncio.Task[None] | None = None  # asked for, not begun
         self._read_at = -math.inf  # when the newest read began that was finished, by the event loop's clock
+        self._next_refresh: asyncio.Task[None] | None = None  # asked for, not begun
+        self._telling: asyncio.Task[None] | None = None  # the newest that was begun
+        self._telling_upto = 0
         self._filling: asyncio.Task[None] | None = None
+        for entry in tail.entries:
+            self._remember(entry)
 
     @property
     def sequence(self) -> int:
@@ -160,6 +171,61 @@ class Log:
                     self._read_at = began
                     return
 
+    async def refresh(self) -> None:
+        """See at least what anybody was told before this was asked for; from Redis where it can.
+
+        Raises:
+            PyMongoError: MongoDB had to be asked, and did not answer.
+        """
+        if self._next_refresh is None:
+            self._next_refresh = self._logs.spawn(self._refresh())
+        await asyncio.shield(self._next_refresh)
+
+    async def _refresh(self) -> None:
+        await asyncio.sleep(0)  # whoever asks in this turn of the event loop is served as well
+        self._next_refresh = None
+        news = await self._logs.cache.news(self.conversation_id, self.sequence)
+        self._logs.cache.counted("logs", hit=isinstance(news, News))
+        if isinstance(news, News):
+            self.see(news.entries)
+            self._told = max(self._told, news.last)
+            return
+        await self.catch_up()
+        if news is not None:
+            self._logs.spawn(self.share(news))
+
+    async def share(self, grant: Grant) -> None:
+        """Have the end of the log remembered, by all processes."""
+        try:
+            await self.tail()
+        except PyMongoError:
+            return  # another reader will do it
+        if self._newest:
+            self._logs.cache.put(self.conversation_id, grant, Tail(self.state, list(self._newest)[-TAIL:]))
+
+    async def tail(self) -> None:
+        """Have the newest entries in memory, as many as a page of messages usually takes.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        after = max(0, self.sequence - TAIL)
+        if not self._has_in_memory(after):
+            await self._read_back(after)
+
+    def remembered(self, after: int) -> list[Entry] | None:
+        """Return all entries above `after` that this process has seen, None where memory does not reach so far."""
+        if after >= self.sequence:
+            return []
+        if not self._has_in_memory(after):
+            return None
+        return list(islice(self._newest, after + 1 - self._newest[0].sequence, None))
+
+    @property
+    def remembered_after(self) -> int:
+        """The sequence above which all entries are in memory."""
+        return self._newest[0].sequence - 1 if self._newest else self.sequence
+
     async def entries(self, after: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries above `after` that this process has seen, from memory where it can.
 
@@ -203,9 +269,18 @@ class Log:
     async def load_members(self, user_ids: Iterable[str]) -> None:
         """Make the memberships of these users known to `state`."""
         missing = [user_id for user_id in user_ids if user_id not in self.state.members]
-        if missing:
-            members = await self._logs.projections.members(self.conversation_id, missing)
-            self.state = self.state.with_members(members)
+        if not missing:
+            return
+        control = self.state.control
+        known = await self._logs.cache.members(self.conversation_id, missing, control=control)
+        self._logs.cache.counted("members", hit=len(known) == len(missing))
+        if len(known) < len(missing):
+            read = await self._logs.projections.members(
+                self.conversation_id, [user_id for user_id in missing if user_id not in known]
+            )
+            self._logs.cache.put_members(self.conversation_id, read, control=control)
+            known |= read
+        self.state = self.state.with_members(known)
 
     async def member(self, user_id: str) -> Member | None:
         """Return a user's active membership as of what this process has seen; None for whoever is not in."""
@@ -266,14 +341,17 @@ class Log:
         self.state = self.state.after(entry)
         if entry.sequence == 1:
             self._logs.keep(self)
+        self._remember(entry)
+        attempt = self._waiting.pop(entry.key, None)
+        if attempt is not None and not attempt.placed.done():
+            attempt.placed.set_result(entry)
+
+    def _remember(self, entry: Entry) -> None:
         if isinstance(entry, MessageChange) and (index := self._index(entry.message)) >= 0:
             message = self._newest[index]
             assert isinstance(message, MessageSent)
             self._newest[index] = entry.applied_to(message)
         self._newest.append(entry)
-        attempt = self._waiting.pop(entry.key, None)
-        if attempt is not None and not attempt.placed.done():
-            attempt.placed.set_result(entry)
 
     async def _fill_hole(self) -> None:
         try:
@@ -299,14 +377,26 @@ class Log:
             ChatError: what `decide` refuses with.
             Overloaded: too many appends at once; nothing was committed.
             Unavailable: MongoDB does not answer; nothing was committed.
-            CommitUnknown: MongoDB did not say; the same key settles it.
+            CommitUnknown: MongoDB did not say, or it may not show everywhere; the same key settles it.
         """
+        try:
+            entry = await self._placed(key, decide, base, frozenset(concerns), frozenset(messages))
+        except ChatError:
+            # What a refusal rests on may be what the caller wrote before, with an answer that was lost.
+            await self.told(self.sequence)
+            raise
+        await self.told(entry.sequence)
+        return entry
+
+    async def _placed(
+        self, key: str, decide: Decide, base: int, concerns: frozenset[str], messages: frozenset[int]
+    ) -> Entry:
         attempt = self._waiting.get(key)
         if attempt is None:
             known = await self._find(key, base)
             if known is not None:
                 return known
-            attempt = self._waiting.get(key) or self._enqueue(key, decide, frozenset(concerns), frozenset(messages))
+            attempt = self._waiting.get(key) or self._enqueue(key, decide, concerns, messages)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await asyncio.shield(attempt.placed)
@@ -315,6 +405,54 @@ class Log:
             if self._is_settled(attempt):
                 self._give_up([attempt])
             raise self._no_answer(attempt) from None
+
+    async def told(self, sequence: int) -> None:
+        """Return once nobody reads less than this any more; it is one that this process has seen.
+
+        Raises:
+            CommitUnknown: that is not sure.
+        """
+        while self._told < sequence:
+            if self._telling_upto < sequence or self._telling is None:
+                self._tell([])
+            assert self._telling is not None
+            await asyncio.shield(self._telling)
+
+    def _tell(self, run: Sequence[Entry], state: State | None = None) -> None:
+        """Begin to tell of a run that was just inserted, given the state right after it; of none, of all that is seen.
+
+        What was begun earlier is told earlier.
+        """
+        self._telling_upto = run[-1].sequence if run else self.sequence
+        self._telling = self._logs.spawn(self._tell_after(self._telling, run, state))
+
+    async def _tell_after(self, earlier: asyncio.Task[None] | None, run: Sequence[Entry], state: State | None) -> None:
+        if earlier is not None and not earlier.done():
+            await asyncio.wait([earlier])
+        try:
+            end = None
+            if state is not None:
+                end = await self._logs.cache.tell(self.conversation_id, run, state)
+                upto = run[-1].sequence
+            if state is None or end is not None:
+                upto = self.sequence
+                await self._tell_readers()
+        except CommitUnknown:
+            self._telling_upto = self._told
+            raise
+        self._told = max(self._told, upto)
+
+    async def _tell_readers(self) -> None:
+        """Tell those who will read of all that this process has seen."""
+        entries = self.remembered(self.sequence - 1)
+        for _ in range(2):
+            if not entries:
+                break
+            end = await self._logs.cache.fill(self.conversation_id, entries, self.state)
+            if end is None:
+                return
+            entries = self.remembered(end)
+        await self._logs.cache.forget(self.conversation_id)
 
     def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str], messages: frozenset[int]) -> _Attempt:
         if len(self._waiting) >= WAITING:
@@ -385,6 +523,7 @@ class Log:
         await self._project(placed[:inserted])
         self.see(entries)
         if entries:
+            self._tell(entries, placed[inserted - 1][1])
             for audience in self._logs.audiences:
                 audience.publish(self.conversation_id, entries)
         if inserted < len(placed):
@@ -483,10 +622,11 @@ class Log:
 class Logs:
     """The logs that this process uses, each once."""
 
-    def __init__(self, database: Database, outbox: Outbox, audiences: Sequence[Audience]) -> None:
+    def __init__(self, database: Database, outbox: Outbox, cache: LogCache, audiences: Sequence[Audience]) -> None:
         self.entries = EntryStore(database)
         self.projections = Projections(database)
         self.outbox = outbox
+        self.cache = cache
         self.audiences = audiences
         self._logs: dict[str, Log] = {}
         self._loading: dict[str, asyncio.Task[Log]] = {}
@@ -557,17 +697,27 @@ class Logs:
 
     async def _load(self, conversation_id: str) -> Log:
         try:
-            log = Log(conversation_id, self, await self.projections.load(conversation_id))
+            found = await self.cache.tail(conversation_id)
+            self.cache.counted("logs", hit=isinstance(found, Tail))
+            if isinstance(found, Tail):
+                log = Log(conversation_id, self, found, told=found.state.sequence)
+            else:
+                state = await self.projections.load(conversation_id)
+                log = Log(conversation_id, self, Tail(state, []), settled=state.control)
         finally:
             del self._loading[conversation_id]
         if log.sequence:
             self.keep(log)
+            if isinstance(found, Grant):
+                self.spawn(log.share(found))
         return log
 
     async def _drop_unused(self) -> None:
         while True:
             await asyncio.sleep(KEEP_SECONDS / 2)
             oldest = asyncio.get_running_loop().time() - KEEP_SECONDS
-            for log in tuple(self._logs.values()):
-                if not log.users and not log.busy and log.idle_since < oldest:
+            unused = [log for log in self._logs.values() if not log.users and not log.busy]
+            unused.sort(key=lambda log: log.idle_since)
+            for place, log in enumerate(unused, start=1):
+                if log.idle_since < oldest or len(unused) - place >= KEPT:
                     del self._logs[log.conversation_id]

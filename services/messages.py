@@ -114,7 +114,7 @@ class Messages:
             return None
         conversation_id, sequence = ids.message_place(message_id)
         log = await self._logs.get(conversation_id)
-        await log.catch_up()
+        await log.refresh()
         member = await log.member(viewer_id)
         if member is None or sequence < member.joined_sequence:
             return None
@@ -149,6 +149,9 @@ class Messages:
         member = await log.member(viewer_id)
         if member is None:
             return Page([], has_previous=False, has_next=False)
+        page = await self._recent_page(log, member.joined_sequence - 1, window)
+        if page is not None:
+            return page
         await log.settle()
 
         def key(cursor: str, argument: str) -> str:
@@ -157,7 +160,7 @@ class Messages:
         def item(document: Document) -> tuple[str, Message]:
             sent = from_document(document)
             assert isinstance(sent, MessageSent)
-            return Position(conversation_id, self._epoch, sent.sequence).cursor(), message_of(sent)
+            return self._item(sent)
 
         return await read_page(
             self._entries,
@@ -167,6 +170,31 @@ class Messages:
             item=item,
             where={"kind": MessageSent.kind},
         )
+
+    async def _recent_page(self, log: Log, low: int, window: Window) -> Page[Message] | None:
+        """Return a page of the messages above `low` from memory, None where that does not reach far enough."""
+        after, before = (
+            sequence_in(cursor, log.conversation_id, argument) if cursor is not None else None
+            for cursor, argument in ((window.after, "after"), (window.before, "before"))
+        )
+        if window.from_end and before is None:
+            await log.tail()
+        start = max(low, log.remembered_after)
+        messages = [entry for entry in log.remembered(start) or () if isinstance(entry, MessageSent)]
+        lower, upper = max(low, after or low), log.sequence + 1 if before is None else before
+        inside = [sent for sent in messages if lower < sent.sequence < upper]
+        items = inside[max(0, len(inside) - window.limit) :] if window.from_end else inside[: window.limit]
+        first, last = (items[0].sequence, items[-1].sequence) if items else (upper, lower)
+        has_previous = bool(messages) and messages[0].sequence < first
+        if start > low and not (items and has_previous and (window.from_end or lower >= start)):
+            return None  # there may be more below
+        if start > low and window.from_end and len(inside) < window.limit:
+            return None
+        has_next = bool(messages) and messages[-1].sequence > last
+        return Page([self._item(sent) for sent in items], has_previous=has_previous, has_next=has_next)
+
+    def _item(self, sent: MessageSent) -> tuple[str, Message]:
+        return Position(sent.conversation_id, self._epoch, sent.sequence).cursor(), message_of(sent)
 
     async def last(self, viewer_id: str, conversation_id: str) -> Message | None:
         """Return the newest message that the viewer may read."""

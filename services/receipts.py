@@ -12,14 +12,17 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import batched
 
+import bson
 from pymongo.errors import DuplicateKeyError
 
 from services import ids
+from services.cache import decoded
 from services.clock import now
 from services.errors import InvalidInput, NotFound
 from services.log import Log, Logs
 from services.membership import active_member
 from services.mongo import Database, Document, parsed
+from services.receipt_cache import ReceiptCache
 from services.state import Member, member_id
 
 READ_SIZE = 100  # documents in one read
@@ -79,6 +82,27 @@ class Receipts:
             "readAt": self.read.at,
             "readBefore": self.read.before,
         }
+
+    def to_bytes(self) -> bytes:
+        """Return the receipts as Redis remembers them: what has moved further compares as greater."""
+        document = {"joined": self.joined_sequence, **self.to_document()}
+        return f"{self.delivered.sequence:012d}{self.read.sequence:012d}".encode() + bson.encode(document)
+
+    @classmethod
+    def from_bytes(cls, conversation_id: str, user_id: str, value: bytes) -> "Receipts":
+        """Return what Redis remembers."""
+        document = decoded(value[24:])
+
+        def marker(name: str) -> Marker:
+            return Marker(sequence=document[name], at=document[f"{name}At"], before=document[f"{name}Before"])
+
+        return cls(
+            conversation_id=conversation_id,
+            user_id=user_id,
+            joined_sequence=document["joined"],
+            delivered=marker("delivered"),
+            read=marker("read"),
+        )
 
     def status_of(self, sequence: int) -> DeliveryStatus:
         """Return how far a message has come with this member."""
@@ -151,10 +175,11 @@ def status_of(sequence: int, sender_id: str, members: Iterable[Receipts]) -> Del
 class ReceiptService:
     """Moves markers, and reads those of a conversation's active members."""
 
-    def __init__(self, database: Database, logs: Logs) -> None:
+    def __init__(self, database: Database, logs: Logs, cache: ReceiptCache) -> None:
         self._receipts = database["receipts"]
         self._members = database["members"]
         self._logs = logs
+        self._cache = cache
         self.on_moved: Callable[[ReceiptMoved], None] = lambda _: None  # called after markers were stored here
 
     async def mark(self, user_id: str, conversation_id: str, upto: int, *, read: bool) -> Receipts:
@@ -163,6 +188,7 @@ class ReceiptService:
         Raises:
             NotFound: the user is not in such a conversation.
             InvalidInput: the log has not got so far.
+            CommitUnknown: it is not sure that the next read shows it.
         """
         log, member = await self._member(user_id, conversation_id)
         if upto > log.sequence:
@@ -177,10 +203,28 @@ class ReceiptService:
                 break
         if after != before:
             self.on_moved(after.moved)
+        # Also where nothing has moved: whoever stored it may have died before it was told.
+        message = bson.encode({"receipt": after.moved.to_document()})
+        await self._cache.tell(conversation_id, user_id, after.to_bytes(), message)
         return after
 
-    async def of(self, conversation_id: str, user_ids: Iterable[str] | None = None) -> dict[str, Receipts]:
-        """Return the receipts of all active members, or of those that are named, by user."""
+    async def of(self, conversation_id: str, user_ids: Sequence[str] | None = None) -> dict[str, Receipts]:
+        """Return the receipts of all active members, or of those that are named, by user; from Redis where it can."""
+        if user_ids is None:
+            found = await self._cache.all(conversation_id)
+        else:
+            found = await self._cache.some(conversation_id, list(user_ids))
+        self._cache.counted(hit=isinstance(found, dict))
+        if isinstance(found, dict):
+            return {user_id: Receipts.from_bytes(conversation_id, user_id, value) for user_id, value in found.items()}
+        stored = await self.stored(conversation_id, user_ids)
+        if found is not None:
+            values = {user_id: receipts.to_bytes() for user_id, receipts in stored.items()}
+            self._cache.put(conversation_id, found, values)
+        return stored
+
+    async def stored(self, conversation_id: str, user_ids: Sequence[str] | None = None) -> dict[str, Receipts]:
+        """Return the same from MongoDB."""
         if user_ids is None:
             documents = await self._members.find({"_id": _range(conversation_id), "active": True})
         else:
@@ -285,9 +329,9 @@ class WatchedReceipts:
         """
         await self._load(tuple(self._moved))
 
-    async def _load(self, user_ids: Iterable[str] | None = None) -> set[str]:
+    async def _load(self, user_ids: Sequence[str] | None = None) -> set[str]:
         """Read the markers of these members, or of all; return whose there are."""
-        found = await self._service.of(self._log.conversation_id, user_ids)
+        found = await self._service.stored(self._log.conversation_id, user_ids)
         for receipts in found.values():
             self.take(receipts.moved)
         return set(found)

@@ -9,27 +9,36 @@ import stamina
 from pymongo.errors import ConnectionFailure, DuplicateKeyError
 from ulid import ULID
 
+from services import cache as caches
+from services import log_cache, receipt_cache
 from services.blocks import Blocks
 from services.bus import Bus
+from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
-from services.feeds import Announcer, Feeds
+from services.feeds import Feeds
 from services.health import HealthChecks
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
 from services.log import Logs
+from services.log_cache import LogCache
 from services.messages import Messages
 from services.mongo import Database
 from services.mutes import Mutes
 from services.outbox import Outbox
 from services.passwords import Passwords
+from services.profiles import Profiles
+from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
+from services.redis import Redis
 from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
 from services.tokens import Tokens, open_tokens
 from services.unread import Unread
 from services.users import Users
+
+SCRIPTS = (*caches.SCRIPTS, *log_cache.SCRIPTS, *receipt_cache.SCRIPTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,7 @@ class Services:
     settings: Settings
     instance: str
     users: Users
+    profiles: Profiles
     tokens: Tokens
     sessions: Sessions
     blocks: Blocks
@@ -49,6 +59,7 @@ class Services:
     receipts: ReceiptService
     unread: Unread
     inboxes: Inboxes
+    cache: Cache
     streams: Streams
     health: HealthChecks
 
@@ -65,13 +76,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         users = Users(database)
         blocks = Blocks(database, users)
         tokens = open_tokens(settings)
-        bus = await stack.enter_async_context(Bus(settings.redis_url, instance).running())
+        redis = await stack.enter_async_context(Redis(settings.redis_url, SCRIPTS).running())
+        bus = await stack.enter_async_context(Bus(redis, settings.redis_url, instance).running())
+        trust = await stack.enter_async_context(Trust(database, redis).running())
+        cache = await stack.enter_async_context(Cache(redis, trust, epoch, instance).running())
         producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
         outbox = await stack.enter_async_context(Outbox(database, producer).running())
         logs = await stack.enter_async_context(
-            Logs(database, outbox, (Announcer(bus), Invitations(bus), outbox)).running()
+            Logs(database, outbox, LogCache(cache), (Invitations(bus), outbox)).running()
         )
-        receipts = ReceiptService(database, logs)
+        receipts = ReceiptService(database, logs, ReceiptCache(cache))
         feeds = await stack.enter_async_context(Feeds(logs, bus, receipts).running())
         inboxes = await stack.enter_async_context(Inboxes(database, bus).running())
         conversations = Conversations(database, logs, users, blocks, epoch)
@@ -81,6 +95,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings=settings,
             instance=instance,
             users=users,
+            profiles=Profiles(users, cache),
             tokens=tokens,
             sessions=Sessions(database, users=users, passwords=passwords, tokens=tokens, settings=settings),
             blocks=blocks,
@@ -91,11 +106,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,
+            cache=cache,
             streams=Streams(feeds, epoch),
             health=HealthChecks(
                 version=version("parley-chat"),
                 instance=instance,
-                parts={"mongodb": database.ping, "redis": bus.ping, "kafka": producer.ping},
+                parts={"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping},
             ),
         )
 

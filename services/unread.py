@@ -38,7 +38,7 @@ class Unread:
         async def count(conversation_id: str) -> int:
             async with gate:
                 log = await self._logs.get(conversation_id)
-                await log.catch_up()
+                await log.refresh()
                 conversation = log.state.conversation
                 if conversation is None or conversation.archived_at is not None:
                     return 0
@@ -48,7 +48,6 @@ class Unread:
 
 
 async def _count(log: Log, user_id: str, *, after: int) -> int:
-    await log.settle()
     found = 0
     while after < log.sequence and found < MOST:
         entries = await log.entries(after, PAGE)

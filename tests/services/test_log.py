@@ -24,6 +24,7 @@ from services.entries import (
 from services.entry_store import EntryStore
 from services.errors import CommitUnknown, NotFound
 from services.log import Decide, Log, Logs
+from services.log_cache import LogCache
 from services.mongo import Database
 from services.positions import Position
 from services.state import State
@@ -39,10 +40,10 @@ class Nobody:
 
 
 @pytest.fixture
-async def processes(mongo_database: Database) -> AsyncIterator[list[Logs]]:
+async def processes(mongo_database: Database, caches: list[LogCache]) -> AsyncIterator[list[Logs]]:
     """Three processes' logs over one database."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(Logs(mongo_database, Nobody(), ()).running()) for _ in range(3)]
+        yield [await stack.enter_async_context(Logs(mongo_database, Nobody(), cache, ()).running()) for cache in caches]
 
 
 async def made(logs: Logs, *members: str) -> Log:

@@ -24,6 +24,7 @@ from services.entries import (
 from services.errors import ChatError, Forbidden, InvalidInput
 from services.events import Event
 from services.log import Decide, Logs
+from services.log_cache import LogCache
 from services.membership import (
     GROUP_MEMBERS,
     addition,
@@ -135,8 +136,8 @@ def test_the_new_entries_go_between_processes_and_to_kafka_as_they_are() -> None
 
 
 @pytest.fixture
-async def logs(mongo_database: Database) -> AsyncIterator[Logs]:
-    async with Logs(mongo_database, Nobody(), ()).running() as logs:
+async def logs(mongo_database: Database, caches: list[LogCache]) -> AsyncIterator[Logs]:
+    async with Logs(mongo_database, Nobody(), caches[0], ()).running() as logs:
         yield logs
 
 

@@ -33,6 +33,7 @@ from services.entry_store import EntryStore
 from services.errors import ChatError, Forbidden, InvalidInput
 from services.events import Event
 from services.log import Decide, Logs
+from services.log_cache import LogCache
 from services.membership import Unneeded
 from services.message_rules import EMOJI, PINS, REACTIONS, deleting, editing, pinning, reacting, unpinning, unreacting
 from services.message_state import MessageState, Reaction
@@ -66,12 +67,12 @@ class Anybody(Senders):
 
 
 @pytest.fixture
-async def processes(mongo_database: Database) -> AsyncIterator[list[Process]]:
+async def processes(mongo_database: Database, caches: list[LogCache]) -> AsyncIterator[list[Process]]:
     """Three processes over one database."""
     async with AsyncExitStack() as stack:
         started: list[Process] = []
-        for _ in range(3):
-            logs = await stack.enter_async_context(Logs(mongo_database, Nobody(), ()).running())
+        for cache in caches:
+            logs = await stack.enter_async_context(Logs(mongo_database, Nobody(), cache, ()).running())
             users = Users(mongo_database)
             senders = Anybody(logs, users, Blocks(mongo_database, users))
             started.append(Process(logs, Messages(mongo_database, logs, users, senders, epoch=1)))

@@ -1,0 +1,41 @@
+"""What everybody may see of people, as Redis remembers it; what counts for rights is asked of `services/users.py`."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from services.cache import Cache
+from services.mongo import Document, parsed
+from services.users import ProfileChanges, User, Users
+
+_KIND: Final = "user"
+
+
+class Profiles:
+    """Users without their secrets."""
+
+    def __init__(self, users: Users, cache: Cache) -> None:
+        self._users = users
+        self._cache = cache
+
+    async def get_many(self, user_ids: Iterable[str]) -> dict[str, User]:
+        """Return those of these users that exist, by id; as of the newest change by `update`.
+
+        Raises:
+            PyMongoError: MongoDB had to be asked, and did not answer.
+        """
+        found = await self._cache.get_many(_KIND, user_ids, self._read)
+        return {user_id: user for user_id, document in found.items() if (user := parsed(User, document))}
+
+    async def update(self, user_id: str, changes: ProfileChanges) -> User:
+        """Change what a person shows of themselves; raises as `Users.update_profile`.
+
+        Raises:
+            CommitUnknown: it is not sure that the next read shows it.
+        """
+        user = await self._users.update_profile(user_id, changes)
+        await self._cache.forget(self._cache.key(_KIND, user_id))
+        return user
+
+    async def _read(self, user_ids: list[str]) -> dict[str, Document]:
+        found = await self._users.get_many(user_ids)
+        return {user_id: {**user.model_dump_doc(), "passwordHash": ""} for user_id, user in found.items()}
