@@ -33,6 +33,7 @@ class Collection:
     """One collection; its methods raise PyMongoError, AutoReconnect among them when MongoDB does not answer in time."""
 
     def __init__(self, collection: AsyncIOMotorCollection[Document], breaker: Breaker) -> None:
+        self.name = collection.name
         self._collection = collection
         self._breaker = breaker
 

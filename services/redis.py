@@ -89,6 +89,7 @@ class Redis:
         try:
             yield self
         finally:
+            self.on_lost.clear()  # this is no loss
             await tasks.close()
 
     async def ping(self) -> None:

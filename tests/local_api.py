@@ -42,16 +42,15 @@ class LocalApi:
 
 
 @asynccontextmanager
-async def local_api(stack: StackProcess, **changes: float) -> AsyncIterator[LocalApi]:
+async def local_api(stack: StackProcess, **changes: float | str) -> AsyncIterator[LocalApi]:
     """Serve until the block ends."""
     run, port = stack.run(), free_port()
     settings = Settings(
         mongo_url=run["mongo"]["url"],
-        redis_url=run["redis"]["url"],
         kafka_url=run["kafka"]["url"],
         embedded=True,
         data=stack.directory,
-        **{"drain_seconds": 0.0, "closing_seconds": 0.0, **changes},  # type: ignore[arg-type]  # only such are changed
+        **{"redis_url": run["redis"]["url"], "drain_seconds": 0.0, "closing_seconds": 0.0, **changes},
     )
     served = server(settings, host="127.0.0.1", port=port)
     api = LocalApi(f"http://127.0.0.1:{port}", served, asyncio.create_task(served._serve()))
