@@ -96,7 +96,7 @@ async def viewer_membership(root: strawberry.Parent[Snapshot], info: Info) -> Me
 
 
 async def viewer_can_send(root: strawberry.Parent[Snapshot], info: Info) -> SendPermission:
-    return await info.context.services.senders.permission(info.context.viewer_id, root.id)
+    return await info.context.loaders.send_permissions.load((info.context.viewer_id, root.id))
 
 
 async def member_user(root: strawberry.Parent[Member], info: Info) -> User | None:

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services import ids
@@ -25,6 +25,7 @@ from services.mongo import Collection, Database, Document, parsed
 from services.paging import Page, Window, cursor_of, key_of, read_page
 from services.positions import Position
 from services.state import Member, inbox_id, member_id
+from services.tasks import gather_some
 from services.users import Users
 
 USERS_IN_A_CALL = 100
@@ -82,7 +83,30 @@ class Conversations:
 
     async def of_user(self, viewer_id: str, window: Window, *, archived: bool | None) -> Page[Snapshot]:
         """Return the viewer's conversations, the newest first; archived ones, the others, or (None) both."""
-        page: Page[str] = await read_page(
+        shown: list[tuple[str, Snapshot]] = []
+        page = await self._inbox_page(viewer_id, window)
+        behind = page.has_next if window.from_end else page.has_previous
+        while True:
+            snapshots = await gather_some(self.visible(viewer_id, conversation_id) for _, conversation_id in page.items)
+            found = [
+                (cursor, snapshot)
+                for (cursor, _), snapshot in zip(page.items, snapshots, strict=True)
+                if snapshot is not None and archived in {None, snapshot.archived_at is not None}
+            ]
+            shown = found + shown if window.from_end else shown + found
+            more = page.has_previous if window.from_end else page.has_next
+            if not more or not page.items or len(shown) > window.limit or archived is None:
+                break
+            edge, _ = page.items[0 if window.from_end else -1]
+            rest = replace(window, before=edge) if window.from_end else replace(window, after=edge)
+            page = await self._inbox_page(viewer_id, rest)
+        more = more or len(shown) > window.limit
+        if window.from_end:
+            return Page(shown[max(0, len(shown) - window.limit) :], has_previous=more, has_next=behind)
+        return Page(shown[: window.limit], has_previous=behind, has_next=more)
+
+    async def _inbox_page(self, viewer_id: str, window: Window) -> Page[str]:
+        return await read_page(
             self._inbox,
             (inbox_id(viewer_id, ""), inbox_id(viewer_id, "~")),
             window,
@@ -91,12 +115,6 @@ class Conversations:
             where={"active": True},
             newest_first=True,
         )
-        items: list[tuple[str, Snapshot]] = []
-        for cursor, conversation_id in page.items:
-            snapshot = await self.visible(viewer_id, conversation_id)
-            if snapshot is not None and archived in {None, snapshot.archived_at is not None}:
-                items.append((cursor, snapshot))
-        return Page(items, page.has_previous, page.has_next)
 
     async def audience(self, conversation_id: str, window: Window, *, sequence: int, sender_id: str) -> Page[Member]:
         """Return the active members who were in before a message, but its sender."""

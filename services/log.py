@@ -11,7 +11,7 @@ import math
 import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, Self
@@ -28,7 +28,7 @@ from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.log_cache import LogCache, News, Tail
 from services.mongo import DUPLICATE_KEY, Database
 from services.state import Member, Projections, State
-from services.tasks import Tasks
+from services.tasks import Tasks, gather_some
 
 PAGE = 200  # entries in one read while catching up
 NEWEST = 512  # entries of each log kept in memory
@@ -676,6 +676,15 @@ class Logs:
             log = await asyncio.shield(loading)
         log.idle_since = asyncio.get_running_loop().time()
         return log
+
+    async def warm(self, conversation_ids: Iterable[str]) -> None:
+        """Have these logs' newest entries in memory before anybody asks; what cannot be read now is left out."""
+
+        async def warm(conversation_id: str) -> None:
+            with suppress(PyMongoError):
+                await (await self.get(conversation_id)).tail()
+
+        await gather_some(warm(conversation_id) for conversation_id in conversation_ids)
 
     def keep(self, log: Log) -> None:
         """Keep a log that has come to exist."""

@@ -123,6 +123,15 @@ class Outbox:
             self._marks[conversation_id] = until
             return
 
+    async def active(self, most: int) -> list[str]:
+        """Return the conversations that were written to in the last minutes, by any process, the latest first.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        marks = await self._dirty.find({})
+        return [mark["_id"] for mark in sorted(marks, key=lambda mark: mark["until"], reverse=True)[:most]]
+
     def publish(self, conversation_id: str, entries: Sequence[Entry]) -> None:
         """Send entries of this process to Kafka soon."""
         del conversation_id  # each entry has it

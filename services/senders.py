@@ -1,5 +1,6 @@
 """Who may write where: the rules of the log, and what bars people from outside it (a block, a suspended account)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.blocks import Blocks
@@ -7,6 +8,7 @@ from services.errors import UserError
 from services.log import Logs
 from services.membership import require_sender
 from services.state import State
+from services.tasks import gather_some
 from services.users import Users
 
 
@@ -29,19 +31,29 @@ class Senders:
 
     async def barred(self, sender_id: str, state: State) -> str | None:
         """Return why somebody may not write whatever the log says, or None; at most a second old."""
-        if await self._users.is_suspended(sender_id):
-            return "This account is suspended."
-        pair = state.conversation.pair if state.conversation else None
-        if pair is not None and await self._blocks.blockers(sender_id, pair):
-            return "You cannot write to this person."
-        return None
+        (reason,) = await self._barred(sender_id, [state])
+        return reason
 
-    async def permission(self, viewer_id: str, conversation_id: str) -> SendPermission:
-        """Return whether the viewer may write, as far as this process has seen the log."""
-        log = await self._logs.get(conversation_id)
-        await log.load_members([viewer_id])
-        try:
-            require_sender(log.state, viewer_id, await self.barred(viewer_id, log.state))
-        except UserError as refusal:
-            return SendPermission(allowed=False, reason=refusal.message)
-        return SendPermission(allowed=True)
+    async def permissions(self, viewer_id: str, conversation_ids: Sequence[str]) -> list[SendPermission]:
+        """Return whether the viewer may write in each of these, as far as this process has seen their logs."""
+        logs = await gather_some(self._logs.get(key) for key in conversation_ids)
+        await gather_some(log.load_members([viewer_id]) for log in logs)
+        states = [log.state for log in logs]
+        barred = await self._barred(viewer_id, states)
+        return [_permission(state, viewer_id, reason) for state, reason in zip(states, barred, strict=True)]
+
+    async def _barred(self, sender_id: str, states: Sequence[State]) -> list[str | None]:
+        if await self._users.is_suspended(sender_id):
+            return ["This account is suspended."] * len(states)
+        pairs = [state.conversation.pair if state.conversation else None for state in states]
+        others = {user_id for pair in pairs for user_id in pair or ()} - {sender_id}
+        blockers = await self._blocks.blockers(sender_id, others) if others else set()
+        return ["You cannot write to this person." if blockers & set(pair or ()) else None for pair in pairs]
+
+
+def _permission(state: State, viewer_id: str, barred: str | None) -> SendPermission:
+    try:
+        require_sender(state, viewer_id, barred)
+    except UserError as refusal:
+        return SendPermission(allowed=False, reason=refusal.message)
+    return SendPermission(allowed=True)

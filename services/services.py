@@ -1,12 +1,15 @@
 """All services of a process, opened in order and closed in reverse."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Final
 
 import stamina
-from pymongo.errors import ConnectionFailure, DuplicateKeyError
+import structlog
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from ulid import ULID
 
 from services import cache as caches
@@ -34,11 +37,18 @@ from services.redis import Redis
 from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
+from services.tasks import Tasks
 from services.tokens import Tokens, open_tokens
 from services.unread import Unread
 from services.users import Users
 
-SCRIPTS = (*caches.SCRIPTS, *log_cache.SCRIPTS, *receipt_cache.SCRIPTS)
+WARM: Final = 100  # conversations that a new process has in memory before anybody asks
+WARM_AFTER_SECONDS: Final = (
+    caches.QUIET_SECONDS + 1.0
+)  # by then Redis may be believed: MongoDB has to be asked for less
+SCRIPTS: Final = (*caches.SCRIPTS, *log_cache.SCRIPTS, *receipt_cache.SCRIPTS)
+
+_logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +65,7 @@ class Services:
     conversations: Conversations
     mutes: Mutes
     senders: Senders
+    logs: Logs
     messages: Messages
     receipts: ReceiptService
     unread: Unread
@@ -85,6 +96,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         logs = await stack.enter_async_context(
             Logs(database, outbox, LogCache(cache), (Invitations(bus), outbox)).running()
         )
+        tasks = Tasks()
+        stack.push_async_callback(tasks.close)
+        tasks.spawn(_warm(logs, outbox))
         receipts = ReceiptService(database, logs, ReceiptCache(cache))
         feeds = await stack.enter_async_context(Feeds(logs, bus, receipts).running())
         inboxes = await stack.enter_async_context(Inboxes(database, bus).running())
@@ -102,6 +116,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             conversations=conversations,
             mutes=mutes,
             senders=senders,
+            logs=logs,
             messages=Messages(database, logs, users, senders, epoch),
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
@@ -114,6 +129,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 parts={"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping},
             ),
         )
+
+
+async def _warm(logs: Logs, outbox: Outbox) -> None:
+    await asyncio.sleep(WARM_AFTER_SECONDS)
+    try:
+        await logs.warm(await outbox.active(WARM))
+    except PyMongoError as error:
+        _logger.warning("cache.not_warmed", error=repr(error))
 
 
 async def _epoch(database: Database) -> int:

@@ -1,12 +1,25 @@
 """Tasks that run beside the caller: each has an owner that keeps it, logs its failure and ends it."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, Final
 
 import structlog
 
+AT_ONCE: Final = 8  # of many things that one caller waits for
+
 _logger = structlog.get_logger()
+
+
+async def gather_some[T](works: Iterable[Awaitable[T]]) -> list[T]:
+    """Return what comes of all these, in their order, a few at a time: one caller must not take every connection."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def pass_gate(work: Awaitable[T]) -> T:
+        async with gate:
+            return await work
+
+    return await asyncio.gather(*(pass_gate(work) for work in works))
 
 
 class Tasks:

@@ -1,17 +1,15 @@
 """How much somebody has not read: counted from positions in the log each time, never kept."""
 
-import asyncio
-
 from services.clock import now
 from services.entries import MessageSent
 from services.inboxes import Inboxes
 from services.log import Log, Logs
 from services.mutes import Mutes
 from services.receipts import ReceiptService
+from services.tasks import gather_some
 
 MOST = 1_000  # counts above it are cut
 PAGE = 200  # entries looked at in one read
-AT_ONCE = 8  # conversations counted at a time
 
 
 class Unread:
@@ -33,18 +31,16 @@ class Unread:
         """Return the sum over the user's conversations that are neither archived nor muted, as of now."""
         conversation_ids = await self._inboxes.of(user_id)
         muted = await self._mutes.get_many([(user_id, key) for key in conversation_ids], now())
-        gate = asyncio.Semaphore(AT_ONCE)
 
         async def count(conversation_id: str) -> int:
-            async with gate:
-                log = await self._logs.get(conversation_id)
-                await log.refresh()
-                conversation = log.state.conversation
-                if conversation is None or conversation.archived_at is not None:
-                    return 0
-                return await self.of(user_id, conversation_id)
+            log = await self._logs.get(conversation_id)
+            await log.refresh()
+            conversation = log.state.conversation
+            if conversation is None or conversation.archived_at is not None:
+                return 0
+            return await self.of(user_id, conversation_id)
 
-        return sum(await asyncio.gather(*(count(key) for key in conversation_ids if (user_id, key) not in muted)))
+        return sum(await gather_some(count(key) for key in conversation_ids if (user_id, key) not in muted))
 
 
 async def _count(log: Log, user_id: str, *, after: int) -> int:

@@ -104,3 +104,15 @@ async def _is_remembered(local: LocalApi, conversation_id: str) -> None:
         for kind in ("log", "receipts"):
             while not await cache.redis.call("HEXISTS", cache.key(kind, conversation_id), "generation"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+
+async def test_a_new_process_has_the_busy_conversations_in_memory_before_anybody_asks(
+    api: Api, stack: StackProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.services.WARM_AFTER_SECONDS", 0.0)
+    ann = await api.register()
+    room = (await ann.talk())["id"]
+    await ann.send(room, "hello")
+
+    async with local_api(stack) as local:
+        await until(lambda: local.services.logs.known(room) is not None, "the log is there", 10)

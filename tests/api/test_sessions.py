@@ -124,22 +124,6 @@ async def test_a_node_is_shown_to_whom_it_belongs(api: Api) -> None:
     assert malformed["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_conversations_are_listed_the_newest_first(api: Api) -> None:
-    ann = await api.register()
-    made = [(await ann.talk())["id"] for _ in range(5)]
-    query = """query ($first: Int, $after: String) { viewer { conversations(first: $first, after: $after) {
-      nodes { id lastMessage { body } } pageInfo { endCursor hasNextPage hasPreviousPage } } } }"""
-
-    first = (await ann.post(query, {"first": 3}))["data"]["viewer"]["conversations"]
-    rest = (await ann.post(query, {"first": 3, "after": first["pageInfo"]["endCursor"]}))["data"]["viewer"][
-        "conversations"
-    ]
-
-    assert [node["id"] for node in (*first["nodes"], *rest["nodes"])] == made[::-1]
-    assert (first["pageInfo"]["hasNextPage"], first["pageInfo"]["hasPreviousPage"]) == (True, False)
-    assert (rest["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasPreviousPage"]) == (False, True)
-
-
 async def login(api: Api, handle: str, device: str | None = None, password: str = PASSWORD) -> Json:
     """Return the payload of a login."""
     response = await api.post(LOGIN, {"input": {"handle": handle, "password": password, "device": device}})
