@@ -143,6 +143,18 @@ def send(
 
 
 @bench.command()
+def read(
+    conversations: Annotated[int, typer.Option(min=1, help="How many there are to read.")] = 200,
+    reads: Annotated[
+        int, typer.Option(min=100, help="How many are made at a process that has them in memory.")
+    ] = 2_000,
+    at_once: Annotated[int, typer.Option(min=1, help="Reads under way at any time.")] = 8,
+) -> None:
+    """Measure reading the recent messages: latency, hit ratio and CPU, with Redis and without."""
+    _bench("reading").main(conversations, reads, at_once)
+
+
+@bench.command()
 def fanout(
     subscribers: Annotated[list[int] | None, typer.Option(min=1, help="Subscribers of a run; repeat it.")] = None,
     events: Annotated[int, typer.Option(min=1, help="Messages in each run.")] = 50,
