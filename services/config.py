@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
     mongo_url: str = Field(description="MongoDB connection string; in production a replica set.")
     mongo_database: str = Field(default="parley", description="Name of the MongoDB database.")
-    redis_url: str = Field(description="Redis or Valkey URL, for broadcast between processes and for what is read often.")
+    redis_url: str = Field(description="Redis or Valkey URL, for broadcast between processes and what is read often.")
     kafka_url: str = Field(description="Kafka bootstrap servers, host:port; comma-separated.")
     kafka_replication: int = Field(
         default=1, ge=1, description="Copies that Kafka keeps of each topic, where a worker makes it; in production 3."

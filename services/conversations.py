@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services import ids
+from services.append import Decide
 from services.blocks import Blocks
 from services.entries import ConversationCreated, ConversationKind, Draft, MemberRole
 from services.errors import InvalidInput, NotFound
-from services.log import Decide, Log, Logs
+from services.log import Log, Logs
 from services.membership import (
     ConversationChanges,
     Unneeded,

@@ -1,91 +1,39 @@
-"""The log of each conversation as this process sees it, and the one way to write to it.
+"""The log of each conversation as this process sees it; `services/append.py` is the one way to write to it.
 
-Slot k+1 is inserted only by somebody who saw k committed, and only after every entry above the attempt's base was
-compared with its key: so there are no holes, and one key is one entry, whatever dies. `tests/model` checks this
-protocol exhaustively. What a process has seen of a log (`State` and the newest entries) only ever grows by committed
-entries, in order: from its own inserts, from other processes' messages, and from MongoDB.
+What a process has seen of a log (`State` and the newest entries) only ever grows by committed entries, in order: from
+its own inserts, from other processes' messages, from Redis and from MongoDB.
 """
 
 import asyncio
 import math
-import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-import stamina
 import structlog
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import PyMongoError
 
+from services.append import ATTEMPT_SECONDS, Appender, Audience, Decide, Outbox, ReadBehindError
 from services.cache import Grant
-from services.clock import now
-from services.entries import Draft, Entry, MessageChange, MessageSent
+from services.entries import Entry, MessageChange, MessageSent
 from services.entry_store import EntryStore
-from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.log_cache import LogCache, News, Tail
-from services.mongo import DUPLICATE_KEY, Database
+from services.mongo import Database
 from services.state import Member, Projections, State
 from services.tasks import Tasks, gather_some
+from services.telling import Telling
 
 PAGE = 200  # entries in one read while catching up
 NEWEST = 512  # entries of each log kept in memory
 TAIL = 128  # of them that are read at once, for whoever wants the newest messages
-BATCH = 100  # entries in one insert
-WAITING = 2_000  # appends to one conversation that may wait in one process; more are OVERLOADED
-LOST_RACES = 32  # then OVERLOADED: nothing was committed
-ATTEMPT_SECONDS = 30.0  # after this a lost outcome is COMMIT_UNKNOWN
-ANSWER_SECONDS = 5.0  # the longest that a caller waits; the attempt goes on without it
 KEEP_SECONDS = 60.0  # how long a log that nobody uses stays in memory
 KEPT = 5_000  # how many of these at most
-JITTER_SECONDS = 0.01
 REORDER_SECONDS = 0.02  # what two processes' messages may overtake each other by before the hole is read
 
 _logger = structlog.get_logger()
-
-type Decide = Callable[[State], Draft]
-
-
-class Outbox(Protocol):
-    """Who sees to it that every entry leaves for Kafka, also when this process dies."""
-
-    async def mark(self, conversation_id: str) -> None:
-        """Note durably that entries of a conversation may come; before the first of them is inserted.
-
-        Raises:
-            PyMongoError: MongoDB did not answer.
-        """
-
-
-class Audience(Protocol):
-    """Others that want to hear of an entry."""
-
-    def publish(self, conversation_id: str, entries: Sequence[Entry]) -> None:
-        """Tell them soon; what gets lost on the way is theirs to heal, never the writer's."""
-
-
-class ReadBehindError(PyMongoError):
-    """MongoDB's majority does not show yet what was seen committed; it will."""
-
-
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    """One wish to append, until it has its place or is refused."""
-
-    key: str
-    concerns: frozenset[str]  # users whose memberships `decide` looks at
-    messages: frozenset[int]  # messages that it looks at
-    decide: Decide
-    placed: asyncio.Future[Entry]
-    slot: int = 0  # the highest place that an insert of it was sent for; until that is seen taken, its outcome is open
-    races: int = 0  # how often somebody else took its slot
-
-    def refuse(self, error: ChatError) -> None:
-        if not self.placed.done():
-            self.placed.set_exception(error)
-            self.placed.exception()  # the caller may have gone
 
 
 class Log:
@@ -101,18 +49,14 @@ class Log:
         self.idle_since = 0.0
         self._logs = logs
         self._settled = settled  # up to which control entry the documents are known to be right
-        self._told = told  # up to where everybody was told, or nobody can read less any more
+        self.telling = Telling(self, logs.cache, logs.tasks, told=told)
+        self._appender = Appender(self, logs)
         self._newest: deque[Entry] = deque(maxlen=NEWEST)
         self._early: dict[int, Entry] = {}  # entries that overtook others
-        self._queue: deque[_Attempt] = deque()
-        self._waiting: dict[str, _Attempt] = {}  # by key: queued or in flight
-        self._writing: asyncio.Task[None] | None = None
         self._reading = asyncio.Lock()
         self._next_read: asyncio.Task[None] | None = None  # asked for, not begun
         self._read_at = -math.inf  # when the newest read began that was finished, by the event loop's clock
         self._next_refresh: asyncio.Task[None] | None = None  # asked for, not begun
-        self._telling: asyncio.Task[None] | None = None  # the newest that was begun
-        self._telling_upto = 0
         self._filling: asyncio.Task[None] | None = None
         for entry in tail.entries:
             self._remember(entry)
@@ -125,7 +69,7 @@ class Log:
     @property
     def busy(self) -> bool:
         """Whether appends are waiting for their place."""
-        return bool(self._waiting)
+        return self._appender.busy
 
     # ------------------------------------------------------------ reading
 
@@ -188,7 +132,7 @@ class Log:
         self._logs.cache.counted("logs", hit=isinstance(news, News))
         if isinstance(news, News):
             self.see(news.entries)
-            self._told = max(self._told, news.last)
+            self.telling.known(news.last)
             return
         await self.catch_up()
         if news is not None:
@@ -287,6 +231,10 @@ class Log:
         await self.load_members([user_id])
         return self.state.members[user_id]
 
+    def documented(self, control: int) -> None:
+        """Take note that the documents show everything up to a control entry."""
+        self._settled = max(self._settled, control)
+
     async def settle(self) -> None:
         """See to it that the documents show everything that this process has seen.
 
@@ -296,7 +244,7 @@ class Log:
         control = self.state.control
         if self._settled < control:
             await self._logs.projections.settle(self.conversation_id, control)
-            self._settled = max(self._settled, control)
+            self.documented(control)
 
     async def messages(self, sequences: Iterable[int]) -> dict[int, MessageSent]:
         """Return those of these places that are messages, each with every change that this process has seen.
@@ -342,9 +290,7 @@ class Log:
         if entry.sequence == 1:
             self._logs.keep(self)
         self._remember(entry)
-        attempt = self._waiting.pop(entry.key, None)
-        if attempt is not None and not attempt.placed.done():
-            attempt.placed.set_result(entry)
+        self._appender.seen(entry)
 
     def _remember(self, entry: Entry) -> None:
         if isinstance(entry, MessageChange) and (index := self._index(entry.message)) >= 0:
@@ -368,255 +314,8 @@ class Log:
     async def append(
         self, key: str, decide: Decide, *, base: int, concerns: Iterable[str], messages: Iterable[int] = ()
     ) -> Entry:
-        """Append what `decide` makes of the state just before it, or return the entry that already has this key.
-
-        `base` is a sequence that was committed before the key's first attempt. `decide` is pure: it runs again after
-        every lost race. It looks at no users but those in `concerns` and at no messages but those in `messages`.
-
-        Raises:
-            ChatError: what `decide` refuses with.
-            Overloaded: too many appends at once; nothing was committed.
-            Unavailable: MongoDB does not answer; nothing was committed.
-            CommitUnknown: MongoDB did not say, or it may not show everywhere; the same key settles it.
-        """
-        try:
-            entry = await self._placed(key, decide, base, frozenset(concerns), frozenset(messages))
-        except ChatError:
-            # What a refusal rests on may be what the caller wrote before, with an answer that was lost.
-            await self.told(self.sequence)
-            raise
-        await self.told(entry.sequence)
-        return entry
-
-    async def _placed(
-        self, key: str, decide: Decide, base: int, concerns: frozenset[str], messages: frozenset[int]
-    ) -> Entry:
-        attempt = self._waiting.get(key)
-        if attempt is None:
-            known = await self._find(key, base)
-            if known is not None:
-                return known
-            attempt = self._waiting.get(key) or self._enqueue(key, decide, concerns, messages)
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await asyncio.shield(attempt.placed)
-        except TimeoutError:
-            # With nothing of it under way it is taken back, so that it does not appear later.
-            if self._is_settled(attempt):
-                self._give_up([attempt])
-            raise self._no_answer(attempt) from None
-
-    async def told(self, sequence: int) -> None:
-        """Return once nobody reads less than this any more; it is one that this process has seen.
-
-        Raises:
-            CommitUnknown: that is not sure.
-        """
-        while self._told < sequence:
-            if self._telling_upto < sequence or self._telling is None:
-                self._tell([])
-            assert self._telling is not None
-            await asyncio.shield(self._telling)
-
-    def _tell(self, run: Sequence[Entry], state: State | None = None) -> None:
-        """Begin to tell of a run that was just inserted, given the state right after it; of none, of all that is seen.
-
-        What was begun earlier is told earlier.
-        """
-        self._telling_upto = run[-1].sequence if run else self.sequence
-        self._telling = self._logs.spawn(self._tell_after(self._telling, run, state))
-
-    async def _tell_after(self, earlier: asyncio.Task[None] | None, run: Sequence[Entry], state: State | None) -> None:
-        if earlier is not None and not earlier.done():
-            await asyncio.wait([earlier])
-        try:
-            end = None
-            if state is not None:
-                end = await self._logs.cache.tell(self.conversation_id, run, state)
-                upto = run[-1].sequence
-            if state is None or end is not None:
-                upto = self.sequence
-                await self._tell_readers()
-        except CommitUnknown:
-            self._telling_upto = self._told
-            raise
-        self._told = max(self._told, upto)
-
-    async def _tell_readers(self) -> None:
-        """Tell those who will read of all that this process has seen."""
-        entries = self.remembered(self.sequence - 1)
-        for _ in range(2):
-            if not entries:
-                break
-            end = await self._logs.cache.fill(self.conversation_id, entries, self.state)
-            if end is None:
-                return
-            entries = self.remembered(end)
-        await self._logs.cache.forget(self.conversation_id)
-
-    def _enqueue(self, key: str, decide: Decide, concerns: frozenset[str], messages: frozenset[int]) -> _Attempt:
-        if len(self._waiting) >= WAITING:
-            raise Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000)
-        attempt = _Attempt(key, concerns, messages, decide, asyncio.get_running_loop().create_future())
-        self._waiting[key] = attempt
-        self._queue.append(attempt)
-        if self._writing is None:
-            self._writing = self._logs.spawn(self._write())
-        return attempt
-
-    async def _find(self, key: str, base: int) -> Entry | None:
-        """Return the entry with this key above `base`, as far as this process has seen the log."""
-        position = base
-        while position < self.sequence:
-            page = await self.entries(position, PAGE)
-            for entry in page:
-                if entry.key == key:
-                    return entry
-            position = page[-1].sequence
-        return None
-
-    async def _write(self) -> None:
-        """Place the queued attempts, a batch at a time, in the order in which they came."""
-        batch: list[_Attempt] = []
-        try:
-            while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-                await self._place(batch)
-        except PyMongoError as error:
-            _logger.warning("log.not_written", conversation=self.conversation_id, error=repr(error))
-        finally:
-            self._give_up(batch)
-            self._writing = self._logs.spawn(self._write()) if self._queue else None
-
-    def _give_up(self, attempts: Iterable[_Attempt]) -> None:
-        for attempt in attempts:
-            if not attempt.placed.done():
-                self._waiting.pop(attempt.key, None)
-                attempt.refuse(self._no_answer(attempt))
-
-    def _is_settled(self, attempt: _Attempt) -> bool:
-        """Whether every place that the attempt was sent for is known to be somebody else's."""
-        return attempt.slot <= self.sequence
-
-    def _no_answer(self, attempt: _Attempt, settled: ChatError | None = None) -> ChatError:
-        """Return what a caller hears whose attempt ends unplaced: `settled` only if it cannot get a place any more."""
-        if not self._is_settled(attempt):
-            return CommitUnknown("This may or may not have been stored. Send it again with the same id.")
-        return settled or Unavailable("The service cannot store this now. Try again.", retry_after_ms=1_000)
-
-    async def _place(self, batch: list[_Attempt]) -> None:
-        await self._logs.outbox.mark(self.conversation_id)
-        state = await self.state_with(
-            {user_id for attempt in batch for user_id in attempt.concerns},
-            {sequence for attempt in batch for sequence in attempt.messages},
-        )
-        before = {attempt.key: (attempt, attempt.slot) for attempt in batch}
-        placed = self._decided(batch, state)
-        if not placed:
-            return
-        inserted, is_certain = await self._insert([entry for entry, _ in placed])
-        if is_certain:
-            for entry, _ in placed[inserted:]:  # nothing of these is under way: a refusal is one, not an open outcome
-                attempt, slot = before[entry.key]
-                attempt.slot = slot
-        entries = [entry for entry, _ in placed[:inserted]]
-        await self._project(placed[:inserted])
-        self.see(entries)
-        if entries:
-            self._tell(entries, placed[inserted - 1][1])
-            for audience in self._logs.audiences:
-                audience.publish(self.conversation_id, entries)
-        if inserted < len(placed):
-            # Somebody else has that slot: what they wrote is read, and settles by key what it can.
-            await self._see_slot(placed[inserted][0].sequence)
-            if any(entry.is_control and entry.sequence <= self.sequence for entry, _ in placed[inserted:]):
-                self._logs.spawn(self._mend())  # an outcome that was lost may have been a success
-            self._requeue(attempt for attempt in batch if not attempt.placed.done())
-
-    def _decided(self, batch: list[_Attempt], state: State) -> list[tuple[Entry, State]]:
-        """Return the entries of a batch, each decided on the state after the one before it, with the state it makes."""
-        placed: list[tuple[Entry, State]] = []
-        for attempt in batch:
-            if attempt.placed.done():
-                continue
-            try:
-                draft = attempt.decide(state)
-            except ChatError as refusal:
-                self._waiting.pop(attempt.key, None)
-                attempt.refuse(self._no_answer(attempt, refusal))
-                continue
-            entry = draft.placed(
-                self.conversation_id, state.sequence + 1, key=attempt.key, at=now(), control=state.control
-            )
-            state = state.after(entry)
-            placed.append((entry, state))
-            attempt.slot = max(attempt.slot, entry.sequence)
-        return placed
-
-    async def _project(self, placed: Iterable[tuple[Entry, State]]) -> None:
-        try:
-            for entry, state in placed:
-                if entry.is_control:
-                    await self._logs.projections.write(entry, state)
-                    self._settled = max(self._settled, entry.sequence)
-        except PyMongoError:  # the entries stand, and what follows from them comes as soon as MongoDB does
-            _logger.warning("log.not_projected", conversation=self.conversation_id)
-            self._logs.spawn(self._mend())
-
-    async def _mend(self) -> None:
-        """Bring the documents up to the log, however long MongoDB is away."""
-        async for attempt in stamina.retry_context(on=PyMongoError, attempts=None, timeout=None, wait_max=1.0):
-            with attempt:
-                await self._logs.projections.load(self.conversation_id)
-
-    async def _see_slot(self, sequence: int) -> None:
-        """Read on until a slot that is taken is seen; a majority read may be behind for a moment."""
-        await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
-        async for attempt in stamina.retry_context(
-            on=PyMongoError, attempts=None, timeout=ATTEMPT_SECONDS, wait_initial=JITTER_SECONDS, wait_max=1.0
-        ):
-            with attempt:
-                await self.catch_up()
-                if self.sequence < sequence:
-                    raise ReadBehindError(f"{self.conversation_id}: {sequence} is taken, {self.sequence} seen")
-
-    async def _insert(self, entries: list[Entry]) -> tuple[int, bool]:
-        """Insert a run of entries; return how many of its first ones this call saw committed, and if no more can be.
-
-        A lost outcome is settled by inserting the same documents at the same slots again, until each slot is known to
-        be taken; by whom, the keys tell.
-        """
-        deadline = asyncio.get_running_loop().time() + ATTEMPT_SECONDS
-        pause = 0.05
-        is_certain = True
-        while True:
-            try:
-                await self._logs.entries.insert(entries)
-            except BulkWriteError as error:
-                failure = error.details["writeErrors"][0] if error.details["writeErrors"] else None
-                if failure is None or failure["code"] != DUPLICATE_KEY:
-                    raise
-                return int(failure["index"]), is_certain
-            except PyMongoError:
-                is_certain = False  # what was sent may still arrive
-                if asyncio.get_running_loop().time() + pause > deadline:
-                    raise
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-            else:
-                return len(entries), True
-
-    def _requeue(self, lost: Iterable[_Attempt]) -> None:
-        again: list[_Attempt] = []
-        for attempt in lost:
-            attempt.races += 1
-            if attempt.races >= LOST_RACES:
-                self._waiting.pop(attempt.key, None)
-                overloaded = Overloaded("Too many messages at once. Try again.", retry_after_ms=1_000)
-                attempt.refuse(self._no_answer(attempt, overloaded))
-            else:
-                again.append(attempt)
-        self._queue.extendleft(reversed(again))
+        """Append an entry; see `Appender.append`."""
+        return await self._appender.append(key, decide, base=base, concerns=concerns, messages=messages)
 
 
 class Logs:
@@ -631,21 +330,21 @@ class Logs:
         self._logs: dict[str, Log] = {}
         self._loading: dict[str, asyncio.Task[Log]] = {}
         self._reads: dict[tuple[str, int, int, int], asyncio.Task[list[Entry]]] = {}
-        self._tasks = Tasks()
+        self.tasks = Tasks()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Own the tasks of all logs; what they are writing is finished before this ends."""
-        sweeper = self._tasks.spawn(self._drop_unused())
+        sweeper = self.tasks.spawn(self._drop_unused())
         try:
             yield self
         finally:
             sweeper.cancel()
-            await self._tasks.close(grace_seconds=ATTEMPT_SECONDS)
+            await self.tasks.close(grace_seconds=ATTEMPT_SECONDS)
 
     def spawn[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run work of a log."""
-        return self._tasks.spawn(work)
+        return self.tasks.spawn(work)
 
     def known(self, conversation_id: str) -> Log | None:
         """Return the log if this process has it."""

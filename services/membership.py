@@ -5,6 +5,7 @@
 
 from typing import TypedDict
 
+from services.append import Decide
 from services.entries import (
     ConversationChanged,
     ConversationKind,
@@ -15,7 +16,6 @@ from services.entries import (
     MemberRoleChanged,
 )
 from services.errors import ChatError, Forbidden, InvalidInput, NotFound
-from services.log import Decide
 from services.state import Conversation, Member, State
 
 GROUP_MEMBERS = 500

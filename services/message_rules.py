@@ -7,6 +7,7 @@ conversation nothing changes any more, but that what was said can be taken back.
 from collections.abc import Sequence
 from typing import Any
 
+from services.append import Decide
 from services.entries import (
     ConversationKind,
     Draft,
@@ -21,7 +22,6 @@ from services.entries import (
     ReactionRemoved,
 )
 from services.errors import Conflict, Forbidden, InvalidInput, NotFound
-from services.log import Decide
 from services.membership import Unneeded, active_member, require_sender, require_writer
 from services.message_state import Attachment
 from services.state import Conversation, Member, State

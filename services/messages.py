@@ -10,12 +10,13 @@ import orjson
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from services import ids
+from services.append import Decide
 from services.clock import now
 from services.content import names_in, valid_attachments, valid_body, valid_emoji, valid_reason
 from services.conversations import valid_client_id
 from services.entries import MessageEdited, MessageSent, entry_id, from_document
 from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, UserError
-from services.log import Decide, Log, Logs
+from services.log import Log, Logs
 from services.membership import Unneeded
 from services.message_rules import (
     Names,

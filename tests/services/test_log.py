@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from services import ids, log
+from services import append, ids, log
+from services.append import Decide
 from services.clock import now
 from services.entries import (
     ConversationCreated,
@@ -23,7 +24,7 @@ from services.entries import (
 )
 from services.entry_store import EntryStore
 from services.errors import CommitUnknown, NotFound
-from services.log import Decide, Log, Logs
+from services.log import Log, Logs
 from services.log_cache import LogCache
 from services.mongo import Database
 from services.positions import Position
@@ -229,7 +230,7 @@ async def test_the_documents_of_a_writer_that_died_are_mended(processes: list[Lo
 async def test_who_is_too_far_behind_has_to_read_again(processes: list[Logs]) -> None:
     ann = ids.user()
     conversation = await made(processes[0], ann)
-    gate = asyncio.Semaphore(log.WAITING // 2)
+    gate = asyncio.Semaphore(append.WAITING // 2)
 
     async def say_in_turn(number: int) -> None:
         async with gate:

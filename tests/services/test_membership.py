@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services import ids
+from services.append import Decide
 from services.entries import (
     ConversationCreated,
     ConversationKind,
@@ -23,7 +24,7 @@ from services.entries import (
 )
 from services.errors import ChatError, Forbidden, InvalidInput
 from services.events import Event
-from services.log import Decide, Logs
+from services.log import Logs
 from services.log_cache import LogCache
 from services.membership import (
     GROUP_MEMBERS,

@@ -13,6 +13,7 @@ import pytest
 from pymongo.errors import AutoReconnect, PyMongoError
 
 from services import ids, log
+from services.append import Decide
 from services.blocks import Blocks
 from services.clock import now
 from services.content import MENTIONS, names_in
@@ -32,7 +33,7 @@ from services.entries import (
 from services.entry_store import EntryStore
 from services.errors import ChatError, Forbidden, InvalidInput
 from services.events import Event
-from services.log import Decide, Logs
+from services.log import Logs
 from services.log_cache import LogCache
 from services.membership import Unneeded
 from services.message_rules import EMOJI, PINS, REACTIONS, deleting, editing, pinning, reacting, unpinning, unreacting
