@@ -135,8 +135,8 @@ async def test_an_outcome_that_stays_unknown_is_said_to_be(
     async def lose(*_: Any, **__: Any) -> None:
         raise AutoReconnect("no reply")
 
-    monkeypatch.setattr(log, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(log, "ATTEMPT_SECONDS", 0.5)
+    monkeypatch.setattr(append, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(append, "ATTEMPT_SECONDS", 0.5)
     with monkeypatch.context() as broken:
         broken.setattr(EntryStore, "insert", lose)
         with pytest.raises(CommitUnknown):
