@@ -10,7 +10,7 @@ import random
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,8 @@ class Figure:
     p99_ms: float
     store_p50_ms: float
     store_p99_ms: float
+    api_cpu_ms: float  # the API process's time on a core, usually
+    mongo_cpu_ms: float
     asked: int
     wrong: int
 
@@ -124,52 +126,86 @@ async def _measure(stack: StackProcess, messages: Sequence[int], asks: int) -> l
         async with Api(stack.urls[0]) as api:
             owner, late, *others = [await api.register() for _ in range(2 + len(UNREAD))]
             user_ids = [person.id for person in (owner, *others)]
-            figures = []
+            of_each: dict[str, list[_Samples]] = {}  # by what is asked for
             for count in messages:
                 made = await history.make(database, user_ids, late_id=late.id, messages=count, crowd=CROWD)
                 print(f"{count:,} messages are in a log of {made.head:,} entries", flush=True)
                 reading = _Reading(made, owner, others, database)
                 await reading.mark()
-                await asyncio.to_thread(machine.wait_until_idle)
                 for ask in reading.asks():
-                    figures.append(await _figure(ask, count, max(asks // ask.times_fewer, 2)))
-                    print(f"{count:,} messages, {ask.what}: {figures[-1].p50_ms} ms", flush=True)
-            return figures
+                    of_each.setdefault(ask.what, []).append(_Samples(ask, count))
+            await asyncio.to_thread(machine.wait_until_idle)
+            run = stack.run()
+            for samples in of_each.values():
+                await _take(samples, asks, (run["api"][0]["pid"], run["mongo"]["pid"]))
+            return [one.figure() for samples in of_each.values() for one in samples]
     finally:
         database.close()
 
 
-async def _figure(ask: _Ask, messages: int, asks: int) -> Figure:
-    warm_up = min(WARM_UP, asks)
-    answers = []
-    for _ in range(warm_up + asks):
+async def _take(samples: Sequence["_Samples"], asks: int, pids: tuple[int, int]) -> None:
+    """Ask for the same thing in all conversations, in turns: whatever else the machine does slows all of them."""
+    asks = max(asks // samples[0].ask.times_fewer, 2)
+    for number in range(-min(WARM_UP, asks), asks):
+        for one in samples:
+            await one.take(pids, is_warm=number >= 0)
+    for one in samples:
+        print(f"{one.messages:,} messages, {one.ask.what}: {one.figure().p50_ms} ms", flush=True)
+
+
+@dataclass(slots=True)
+class _Samples:
+    """What one thing took in one conversation, each time."""
+
+    ask: _Ask
+    messages: int
+    first_seconds: float | None = None  # None until it was asked
+    seconds: list[float] = field(default_factory=list)
+    store_seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[tuple[float, float]] = field(default_factory=list)  # of the API process and MongoDB
+    asked: int = 0
+    wrong: int = 0
+
+    async def take(self, pids: tuple[int, int], *, is_warm: bool) -> None:
+        """Ask once, and read once; what was not warm counts only as right or wrong."""
+        api_cpu, mongo_cpu = map(machine.cpu_seconds, pids)
         try:
-            answers.append(await ask.ask())
+            seconds, right = await self.ask.ask()
         except _RefusedError as refused:
-            answers.append((refused.seconds, False))
-            print(f"{messages:,} messages, {ask.what}: {refused}", flush=True)
-    reads = []
-    for _ in range(asks):
+            seconds, right = refused.seconds, False
+            print(f"{self.messages:,} messages, {self.ask.what}: {refused}", flush=True)
+        self.asked += 1
+        self.wrong += not right
+        if self.first_seconds is None:
+            self.first_seconds = seconds
+        if not is_warm:
+            return
+        self.seconds.append(seconds)
+        self.cpu_seconds.append((machine.cpu_seconds(pids[0]) - api_cpu, machine.cpu_seconds(pids[1]) - mongo_cpu))
         started = time.perf_counter()
-        await ask.store()
-        reads.append(time.perf_counter() - started)
-    seconds = sorted(taken for taken, _ in answers[warm_up:])
-    reads.sort()
-    return Figure(
-        what=ask.what,
-        messages=messages,
-        first_ms=round(answers[0][0] * 1_000, 2),
-        p50_ms=_ms(seconds, 50),
-        p99_ms=_ms(seconds, 99),
-        store_p50_ms=_ms(reads, 50),
-        store_p99_ms=_ms(reads, 99),
-        asked=len(answers),
-        wrong=sum(not right for _, right in answers),
-    )
+        await self.ask.store()
+        self.store_seconds.append(time.perf_counter() - started)
+
+    def figure(self) -> Figure:
+        """Return what it comes to."""
+        assert self.first_seconds is not None
+        return Figure(
+            what=self.ask.what,
+            messages=self.messages,
+            first_ms=round(self.first_seconds * 1_000, 2),
+            p50_ms=_ms(self.seconds, 50),
+            p99_ms=_ms(self.seconds, 99),
+            store_p50_ms=_ms(self.store_seconds, 50),
+            store_p99_ms=_ms(self.store_seconds, 99),
+            api_cpu_ms=_ms([api for api, _ in self.cpu_seconds], 50),
+            mongo_cpu_ms=_ms([mongo for _, mongo in self.cpu_seconds], 50),
+            asked=self.asked,
+            wrong=self.wrong,
+        )
 
 
 def _ms(seconds: Sequence[float], percent: int) -> float:
-    return round(seconds[len(seconds) * percent // 100] * 1_000, 2)
+    return round(sorted(seconds)[len(seconds) * percent // 100] * 1_000, 2)
 
 
 class _Reading:
@@ -190,7 +226,6 @@ class _Reading:
             for unread, person in zip(UNREAD, others, strict=True)
             if unread <= made.unread_after(person.id, 0)
         }
-
         self._unread_between = {
             unread: (
                 made.place_before(person.id, unread),
@@ -426,6 +461,7 @@ def table(figures: Sequence[Figure]) -> str:
             *("-" if one is None else f"{one.p50_ms:,.1f} / {one.p99_ms:,.1f}" for one in of_each),
             "-" if short is None else f"{long.p50_ms / short.p50_ms:.2f}",
             f"{long.first_ms:,.1f}",
+            f"{long.api_cpu_ms:.1f} / {long.mongo_cpu_ms:.1f}",
             f"{long.store_p50_ms:,.1f} / {long.store_p99_ms:,.1f}",
             f"{long.p50_ms / long.store_p50_ms:.1f}",
             f"{sum(one.wrong for one in of_each if one is not None)}",
@@ -437,6 +473,7 @@ def table(figures: Sequence[Figure]) -> str:
         *(f"{length:,} messages" for length in lengths),
         "ratio",
         "the first time",
+        "CPU ms: API / MongoDB",
         "the store alone",
         "ratio",
         "wrong",

@@ -63,6 +63,8 @@ PAGE = history.Figure(
     p99_ms=15.0,
     store_p50_ms=2.0,
     store_p99_ms=3.0,
+    api_cpu_ms=6.0,
+    mongo_cpu_ms=2.5,
     asked=200,
     wrong=0,
 )
@@ -102,8 +104,8 @@ def test_a_long_conversation_stands_beside_a_short_one() -> None:
 
     *_, first, second = history.table([PAGE, *long]).splitlines()
 
-    assert first == "| the last page | 10.0 / 15.0 | 12.0 / 15.0 | 1.20 | 20.0 | 2.0 / 3.0 | 6.0 | 1 |"
-    assert second == "| far back | - | 10.0 / 15.0 | - | 20.0 | 2.0 / 3.0 | 5.0 | 0 |"
+    assert first == "| the last page | 10.0 / 15.0 | 12.0 / 15.0 | 1.20 | 20.0 | 6.0 / 2.5 | 2.0 / 3.0 | 6.0 | 1 |"
+    assert second == "| far back | - | 10.0 / 15.0 | - | 20.0 | 6.0 / 2.5 | 2.0 / 3.0 | 5.0 | 0 |"
 
 
 def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
