@@ -190,6 +190,17 @@ def reconnect(
 
 
 @bench.command()
+def history(
+    messages: Annotated[
+        list[int] | None, typer.Option(min=200, help="Messages of a conversation; repeat it, the shortest first.")
+    ] = None,
+    asks: Annotated[int, typer.Option(min=20, help="How often each thing is asked for.")] = 200,
+) -> None:
+    """Measure reading far back in a long conversation, beside a short one and the store alone; check every answer."""
+    _judge(_bench("history").main(messages or [1_000, 100_000], asks))
+
+
+@bench.command()
 def floor(
     sockets: Annotated[int, typer.Option(min=1, help="Sockets.")] = 1_000,
     events: Annotated[int, typer.Option(min=1, help="Frames to each.")] = 50,
@@ -207,7 +218,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-    """Put the newest figures of `parley bench targets` into docs/performance.md, and draw its plots."""
+    """Put the newest figures of `parley bench targets` and `history` into docs/performance.md, and draw its plots."""
     _bench("report").main()
 
 

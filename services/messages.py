@@ -32,7 +32,7 @@ from services.message_rules import (
 )
 from services.message_state import Attachment, Reaction
 from services.mongo import Collection, Database, Document
-from services.paging import Page, Window, read_page
+from services.paging import Page, Window, find_items, read_page
 from services.positions import Position, sequence_in
 from services.senders import Senders
 from services.state import Conversation, Member
@@ -159,9 +159,7 @@ class Messages:
             return entry_id(conversation_id, sequence_in(cursor, conversation_id, argument))
 
         def item(document: Document) -> tuple[str, Message]:
-            sent = from_document(document)
-            assert isinstance(sent, MessageSent)
-            return self._item(sent)
+            return self._item(_sent_in(document))
 
         return await read_page(
             self._entries,
@@ -169,7 +167,7 @@ class Messages:
             window,
             key=key,
             item=item,
-            where={"kind": MessageSent.kind},
+            is_item=_is_sent,
         )
 
     async def _recent_page(self, log: Log, low: int, window: Window) -> Page[Message] | None:
@@ -199,8 +197,18 @@ class Messages:
 
     async def last(self, viewer_id: str, conversation_id: str) -> Message | None:
         """Return the newest message that the viewer may read."""
-        page = await self.page(viewer_id, conversation_id, Window(1, from_end=True, after=None, before=None))
-        return page.items[0][1] if page.items else None
+        log = await self._logs.get(conversation_id)
+        member = await log.member(viewer_id)
+        if member is None:
+            return None
+        window = Window(1, from_end=True, after=None, before=None)
+        page = await self._recent_page(log, member.joined_sequence - 1, window)
+        if page is not None:
+            return page.items[0][1] if page.items else None
+        await log.settle()
+        bounds = {"$gt": entry_id(conversation_id, member.joined_sequence), "$lt": f"{conversation_id}:~"}
+        found = await find_items(self._entries, bounds, 1, descending=True, is_item=_is_sent)
+        return message_of(_sent_in(found[0])) if found else None
 
     async def pinned(self, viewer_id: str, conversation_id: str) -> list[Message]:
         """Return the pinned messages that the viewer may read, the newest pin first; none for an outsider."""
@@ -403,6 +411,16 @@ class Messages:
         names = names_in(body)
         found = await self._users.ids_of({form for forms in names for form in forms})
         return [[found[form] for form in forms if form in found] for forms in names]
+
+
+def _is_sent(document: Document) -> bool:
+    return bool(document["kind"] == MessageSent.kind)
+
+
+def _sent_in(document: Document) -> MessageSent:
+    sent = from_document(document)
+    assert isinstance(sent, MessageSent)
+    return sent
 
 
 def _concerned(actor_id: str, names: Names) -> frozenset[str]:

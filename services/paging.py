@@ -12,6 +12,7 @@ from services.mongo import Collection, Document
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 100
+LARGEST_RUN = 800  # documents in one read, where few of them are items
 
 _KEY = re.compile("[a-z0-9_.]{1,64}")  # ids and handles
 
@@ -80,11 +81,14 @@ async def read_page[T](
     key: Callable[[str, str], str],
     item: Callable[[Document], tuple[str, T]],
     where: dict[str, Any] | None = None,
+    is_item: Callable[[Document], bool] | None = None,
     newest_first: bool = False,
 ) -> Page[T]:
     """Read one page of the ids inside `span`, both ends excluded.
 
-    `key` turns a cursor and the name of its argument into an id; `item` a document into a cursor and a value.
+    `key` turns a cursor and the name of its argument into an id; `item` a document into a cursor and a value. Of the
+    documents only those count that fulfil `where` in the store and `is_item` here; the latter is for spans that are
+    long, and mostly made of items.
     """
     low, high = span
     after = key(window.after, "after") if window.after is not None else None
@@ -96,6 +100,8 @@ async def read_page[T](
     descending = window.from_end != newest_first
 
     async def find(bounds: dict[str, str], limit: int, *, descending: bool) -> list[Document]:
+        if is_item is not None:
+            return await find_items(collection, bounds, limit, descending=descending, is_item=is_item)
         query = {"_id": bounds, **(where or {})}
         return await collection.find(query, limit=limit, descending=descending)
 
@@ -110,15 +116,41 @@ async def read_page[T](
         documents = documents[: window.limit]
     if descending:
         documents.reverse()
-    if documents:
-        first_id, last_id = documents[0]["_id"], documents[-1]["_id"]
-    else:
-        first_id, last_id = upper, lower
-    below = (descending and more) or (low < first_id and await any_in({"$gt": low, "$lt": first_id}, descending=True))
-    above = (not descending and more) or (
-        last_id < high and await any_in({"$gt": last_id, "$lt": high}, descending=False)
+    # All between the bounds is known, if anything was asked for; what lies on one of them, usually an item, is not.
+    is_known = lower < upper and window.limit > 0
+    (below_end, below), (above_start, above) = (
+        (("$lte", lower), ("$gte", upper)) if is_known else (("$lt", upper), ("$gt", lower))
+    )
+    has_below = (descending and more) or (low < below and await any_in({"$gt": low, below_end: below}, descending=True))
+    has_above = (not descending and more) or (
+        above < high and await any_in({above_start: above, "$lt": high}, descending=False)
     )
     if newest_first:
         documents.reverse()
-        below, above = above, below
-    return Page([item(document) for document in documents], has_previous=below, has_next=above)
+        has_below, has_above = has_above, has_below
+    return Page([item(document) for document in documents], has_previous=has_below, has_next=has_above)
+
+
+async def find_items(
+    collection: Collection,
+    bounds: dict[str, str],
+    limit: int,
+    *,
+    descending: bool,
+    is_item: Callable[[Document], bool],
+) -> list[Document]:
+    """Return up to `limit` of the first, or last, documents in the bounds that are items, in the order they are read.
+
+    The store is asked for ids alone: how long the span is that it looks at is then no matter, which it is where the
+    store has to try a condition on each of its documents.
+    """
+    found: list[Document] = []
+    size = limit + limit // 3 + 3  # usually one read has enough
+    end, replaced = ("$lt", "$lte") if descending else ("$gt", "$gte")
+    while True:
+        documents = await collection.find({"_id": bounds}, limit=size, descending=descending)
+        found += filter(is_item, documents)
+        if len(found) >= limit or len(documents) < size:
+            return found[:limit]
+        bounds = {name: bound for name, bound in bounds.items() if name != replaced} | {end: documents[-1]["_id"]}
+        size = min(2 * size, LARGEST_RUN)

@@ -1,10 +1,10 @@
-"""Writes the newest figures of `parley bench targets` down: the tables of docs/performance.md, and its plots as SVG."""
+"""Writes the newest figures of `parley bench targets` and `history` down: docs/performance.md, and its plots as SVG."""
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, reconnect, results, targets
+from tests.bench import connections, fanout, history, reconnect, results, targets
 from tests.bench.generator import ROOT
 
 DOCS = ROOT / "docs"
@@ -15,23 +15,34 @@ LABEL, VALUE = 130, 90
 
 
 def main() -> None:
-    """Write them."""
-    newest = results.newest("targets")
+    """Write those that there are."""
+    for name, write in {"targets": _write_targets, "history": _write_history}.items():
+        try:
+            newest = results.newest(name)
+        except FileNotFoundError:
+            print(f"`parley bench {name}` has not been run; its figures stay")
+        else:
+            write(newest)
+
+
+def _write_history(newest: results.Json) -> None:
+    figures = [history.Figure(**figure) for figure in newest["figures"]]
+    _fill({"history": f"{_machine(newest)}\n\n{history.table(figures)}"})
+
+
+def _write_targets(newest: results.Json) -> None:
     figures = targets.Figures.read(newest["figures"])
-    page = PAGE.read_text()
-    for name, content in {
-        "machine": "Measured on {cores} cores, CPython {python}, Linux {kernel}, load {load}.".format(
-            **newest["machine"]
-        ),
-        "targets": targets.table(figures),
-        "fan-out": fanout.table([*figures.burst, *figures.many]),
-        "paced": fanout.table(figures.paced),
-        "connections": connections.table([*figures.idle, *figures.most_idle]),
-        "reconnecting": reconnect.table(figures.back),
-        "floor": f"{figures.write_us:.1f} µs a write, so {1e6 / figures.write_us:,.0f} in a CPU second.",
-    }.items():
-        page = _filled(page, name, content)
-    PAGE.write_text(page)
+    _fill(
+        {
+            "machine": _machine(newest),
+            "targets": targets.table(figures),
+            "fan-out": fanout.table([*figures.burst, *figures.many]),
+            "paced": fanout.table(figures.paced),
+            "connections": connections.table([*figures.idle, *figures.most_idle]),
+            "reconnecting": reconnect.table(figures.back),
+            "floor": f"{figures.write_us:.1f} µs a write, so {1e6 / figures.write_us:,.0f} in a CPU second.",
+        }
+    )
     first, paced, idle = figures.burst[0], figures.paced[0], figures.idle[0]
     plots = {
         "fanout": bars(
@@ -52,6 +63,17 @@ def main() -> None:
     }
     for name, svg in plots.items():
         (DOCS / f"{name}.svg").write_text(svg)
+
+
+def _machine(newest: results.Json) -> str:
+    return "Measured on {cores} cores, CPython {python}, Linux {kernel}, load {load}.".format(**newest["machine"])
+
+
+def _fill(blocks: dict[str, str]) -> None:
+    page = PAGE.read_text()
+    for name, content in blocks.items():
+        page = _filled(page, name, content)
+    PAGE.write_text(page)
 
 
 def _filled(page: str, name: str, content: str) -> str:

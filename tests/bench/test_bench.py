@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, floor, reconnect, results
+from tests.bench import connections, fanout, floor, history, reconnect, results
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,14 @@ def test_reconnecting_sockets_all_catch_up(directory: Path) -> None:
 
     (run,) = json.loads((directory / "reconnect.jsonl").read_text())["medians"]
     assert (run["caught_up"], run["lost"], run["doubled"], run["disordered"]) == (20, 0, 0, 0)
+
+
+def test_reading_far_back_is_right(directory: Path) -> None:
+    assert history.main(messages=[300], asks=20)
+
+    figures = json.loads((directory / "history.jsonl").read_text())["figures"]
+    assert {figure["wrong"] for figure in figures} == {0}
+    assert all(0 < figure["p50_ms"] <= figure["p99_ms"] and figure["store_p50_ms"] > 0 for figure in figures)
 
 
 def test_the_floor_is_a_time() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, reconnect, report, results, targets
+from tests.bench import connections, fanout, history, reconnect, report, results, targets
 
 RUN = fanout.Run(
     server="parley",
@@ -55,6 +55,19 @@ BACK = reconnect.Run(
     cpu_seconds=4.0,
     mongo_cpu_seconds=0.2,
 )
+PAGE = history.Figure(
+    what="the last page",
+    messages=1_000,
+    first_ms=20.0,
+    p50_ms=10.0,
+    p99_ms=15.0,
+    store_p50_ms=2.0,
+    store_p99_ms=3.0,
+    api_cpu_ms=6.0,
+    mongo_cpu_ms=2.5,
+    asked=200,
+    wrong=0,
+)
 FIGURES = targets.Figures(
     burst=[RUN, *PEERS],
     many=[replace(RUN, subscribers=5_000, cpu_us=10.0)],
@@ -86,9 +99,20 @@ def test_sockets_that_never_catch_up_miss_the_target() -> None:
     assert targets.targets(figures)[6].verdict == "missed"
 
 
+def test_a_long_conversation_stands_beside_a_short_one() -> None:
+    long = [replace(PAGE, messages=100_000, p50_ms=12.0, wrong=1), replace(PAGE, what="far back", messages=100_000)]
+
+    *_, first, second = history.table([PAGE, *long]).splitlines()
+
+    assert first == "| the last page | 10.0 / 15.0 | 12.0 / 15.0 | 1.20 | 20.0 | 6.0 / 2.5 | 2.0 / 3.0 | 6.0 | 1 |"
+    assert second == "| far back | - | 10.0 / 15.0 | - | 20.0 | 6.0 / 2.5 | 2.0 / 3.0 | 5.0 | 0 |"
+
+
 def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     results.keep("targets", {"figures": asdict(FIGURES)})
+    pages = [PAGE, replace(PAGE, messages=100_000, p50_ms=12.0)]
+    results.keep("history", {"figures": [asdict(page) for page in pages]})
     shutil.copy(report.PAGE, tmp_path / "performance.md")
     monkeypatch.setattr(report, "DOCS", tmp_path)
     monkeypatch.setattr(report, "PAGE", tmp_path / "performance.md")
@@ -98,4 +122,5 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     page = (tmp_path / "performance.md").read_text()
     assert targets.table(FIGURES) in page
     assert reconnect.table([BACK]) in page
+    assert history.table(pages) in page
     assert all(f"({plot.name})" in page for plot in tmp_path.glob("*.svg"))

@@ -16,7 +16,6 @@ from pymongo.errors import PyMongoError
 from parley.stack.stack import free_port, redis_server
 from services.cache import Cache, Trust
 from services.config import Settings
-from services.log_cache import LogCache
 from services.mongo import Database, Document
 from services.redis import Redis
 from services.services import SCRIPTS
@@ -89,17 +88,17 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def caches(mongo_database: Database, redis_url: str) -> AsyncIterator[list[LogCache]]:
-    """What three processes remember of one database's logs."""
+async def caches(mongo_database: Database, redis_url: str) -> AsyncIterator[list[Cache]]:
+    """What Redis remembers of one database, for three processes."""
     epoch = random.getrandbits(31)
     async with AsyncExitStack() as stack:
-        found: list[LogCache] = []
+        found: list[Cache] = []
         for number in range(3):
             redis = await stack.enter_async_context(Redis(redis_url, SCRIPTS).running())
             trust = await stack.enter_async_context(Trust(mongo_database, redis).running())
             cache = await stack.enter_async_context(Cache(redis, trust, epoch, f"{number}").running())
             await redis.up.wait()
-            found.append(LogCache(cache))
+            found.append(cache)
         yield found
 
 

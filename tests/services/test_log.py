@@ -10,6 +10,7 @@ from pymongo.errors import AutoReconnect
 
 from services import append, ids, log
 from services.append import Decide
+from services.cache import Cache
 from services.clock import now
 from services.entries import (
     ConversationCreated,
@@ -41,10 +42,13 @@ class Nobody:
 
 
 @pytest.fixture
-async def processes(mongo_database: Database, caches: list[LogCache]) -> AsyncIterator[list[Logs]]:
+async def processes(mongo_database: Database, caches: list[Cache]) -> AsyncIterator[list[Logs]]:
     """Three processes' logs over one database."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(Logs(mongo_database, Nobody(), cache, ()).running()) for cache in caches]
+        yield [
+            await stack.enter_async_context(Logs(mongo_database, Nobody(), LogCache(cache), ()).running())
+            for cache in caches
+        ]
 
 
 async def made(logs: Logs, *members: str) -> Log:

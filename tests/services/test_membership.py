@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from services import ids
 from services.append import Decide
+from services.cache import Cache
 from services.entries import (
     ConversationCreated,
     ConversationKind,
@@ -137,8 +138,8 @@ def test_the_new_entries_go_between_processes_and_to_kafka_as_they_are() -> None
 
 
 @pytest.fixture
-async def logs(mongo_database: Database, caches: list[LogCache]) -> AsyncIterator[Logs]:
-    async with Logs(mongo_database, Nobody(), caches[0], ()).running() as logs:
+async def logs(mongo_database: Database, caches: list[Cache]) -> AsyncIterator[Logs]:
+    async with Logs(mongo_database, Nobody(), LogCache(caches[0]), ()).running() as logs:
         yield logs
 
 

@@ -15,6 +15,7 @@ from pymongo.errors import AutoReconnect, PyMongoError
 from services import ids, log
 from services.append import Decide
 from services.blocks import Blocks
+from services.cache import Cache
 from services.clock import now
 from services.content import MENTIONS, names_in
 from services.entries import (
@@ -68,12 +69,12 @@ class Anybody(Senders):
 
 
 @pytest.fixture
-async def processes(mongo_database: Database, caches: list[LogCache]) -> AsyncIterator[list[Process]]:
+async def processes(mongo_database: Database, caches: list[Cache]) -> AsyncIterator[list[Process]]:
     """Three processes over one database."""
     async with AsyncExitStack() as stack:
         started: list[Process] = []
         for cache in caches:
-            logs = await stack.enter_async_context(Logs(mongo_database, Nobody(), cache, ()).running())
+            logs = await stack.enter_async_context(Logs(mongo_database, Nobody(), LogCache(cache), ()).running())
             users = Users(mongo_database)
             senders = Anybody(logs, users, Blocks(mongo_database, users))
             started.append(Process(logs, Messages(mongo_database, logs, users, senders, epoch=1)))
