@@ -37,7 +37,12 @@ async def viewer_has_reacted(root: strawberry.Parent[Reaction], info: Info) -> b
 
 
 async def viewer_can_edit(root: strawberry.Parent[Message], info: Info) -> bool:
-    return await info.context.services.messages.can_edit(info.context.viewer_id, root)
+    viewer_id = info.context.viewer_id
+    if not await info.context.services.messages.can_edit(viewer_id, root):
+        return False
+    # What bars somebody from sending from outside the log, as a block, bars them from editing as well.
+    permission = await info.context.loaders.send_permissions.load((viewer_id, root.conversation_id))
+    return permission.allowed
 
 
 async def viewer_can_delete(root: strawberry.Parent[Message], info: Info) -> bool:
