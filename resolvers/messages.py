@@ -40,9 +40,8 @@ async def viewer_can_edit(root: strawberry.Parent[Message], info: Info) -> bool:
     viewer_id = info.context.viewer_id
     if not await info.context.services.messages.can_edit(viewer_id, root):
         return False
-    # What bars somebody from sending from outside the log, as a block, bars them from editing as well.
-    permission = await info.context.loaders.send_permissions.load((viewer_id, root.conversation_id))
-    return permission.allowed
+    # A block is in no log. Suspension is not asked for: it ends the sessions.
+    return not await info.context.loaders.blocks.load((viewer_id, root.conversation_id))
 
 
 async def viewer_can_delete(root: strawberry.Parent[Message], info: Info) -> bool:

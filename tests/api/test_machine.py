@@ -1,10 +1,9 @@
-"""Four people do anything to a conversation, in any order, at two processes: each call is answered, told and read as
-the rules say.
+"""Four people do anything to a conversation, in any order, at two processes: answers, news and reads are as ruled.
 
 After each call everybody reads everything at both processes. What they read must be what `tests/machine/rules.py` makes
-of all calls so far, and what their own subscription had told them. Planted mistakes of these kinds are found: counts that
-ignore deletions or mutes, a status that counts later members, reactions and versions folded wrongly, positions that are
-off by one, entries that one process does not hear of, words that outlive a deletion.
+of all calls so far, and what their own subscription had told them. Planted mistakes of these kinds are found: counts
+that ignore deletions or mutes, a status that counts later members, reactions and versions folded wrongly, positions
+that are off by one, entries that nobody is told of, words that outlive a deletion.
 """
 
 import asyncio
@@ -169,13 +168,15 @@ class Talk(RuleBasedStateMachine):
         behind=st.none() | st.integers(0, 1),
     )
     def edit(
-        self, who: int | None, at: int, message: Message, text: str, named: int | None, behind: int | None
+        self, who: int | None, at: int, *, message: Message, text: str, named: int | None, behind: int | None
     ) -> None:
         body = self._body(text, named)
         version = None if behind is None else message.version - behind
         actor = self._actor(who, message)
         given = {"body": body} | ({} if version is None else {"expectedVersion": version})
-        self._change(actor, at, "editMessage", message, partial(self._room.edit, actor, message, body, version), given)
+        self._change(
+            actor, at, "editMessage", message, partial(self._room.edit, actor, message, body, version), **given
+        )
 
     @rule(who=senders, at=processes, message=messages)
     def delete(self, who: int | None, at: int, message: Message) -> None:
@@ -186,13 +187,13 @@ class Talk(RuleBasedStateMachine):
     def react(self, who: int, at: int, message: Message, emoji: str) -> None:
         actor = self._people[who].id
         made = partial(self._room.react, actor, message, emoji)
-        self._change(actor, at, "addReaction", message, made, {"emoji": emoji})
+        self._change(actor, at, "addReaction", message, made, emoji=emoji)
 
     @rule(who=everybody, at=processes, message=messages, emoji=emojis)
     def unreact(self, who: int, at: int, message: Message, emoji: str) -> None:
         actor = self._people[who].id
         made = partial(self._room.unreact, actor, message, emoji)
-        self._change(actor, at, "removeReaction", message, made, {"emoji": emoji})
+        self._change(actor, at, "removeReaction", message, made, emoji=emoji)
 
     @rule(who=everybody, at=processes, message=messages)
     def pin(self, who: int, at: int, message: Message) -> None:
@@ -298,13 +299,13 @@ class Talk(RuleBasedStateMachine):
         return message if message is not None and message.sequence not in before else multiple()
 
     def _change(
-        self, actor: str, at: int, name: str, message: Message, made: Callable[[], None], given: Json | None = None
+        self, actor: str, at: int, name: str, message: Message, made: Callable[[], None], **given: object
     ) -> None:
         def changed() -> Message:
             made()
             return message
 
-        self._call(actor, at, CHANGES[name], changed, messageId=message.id, **(given or {}))
+        self._call(actor, at, CHANGES[name], changed, messageId=message.id, **given)
 
     def _call(
         self, actor: str, at: int, query: str, made: Callable[[], Message | None], **given: object
@@ -419,7 +420,7 @@ class Talk(RuleBasedStateMachine):
         cursor = self._cursors[self._room.sequence]
         for person, found in reads:
             elsewhere = self._elsewhere[self._index(person.id)]
-            wanted = expected(self._room, person.id, self._id, self._time, cursor, elsewhere)
+            wanted = expected(self._room, person.id, self._id, self._time, cursor=cursor, elsewhere=elsewhere)
             assert differences(wanted, found) == [], (person.id, person.api.url)
             if found["conversation"] is not None:
                 picture = self._followers[person.id].picture

@@ -1,4 +1,4 @@
-"""Two calls that are in each other's way, at two processes at once: what comes of them is what one after the other does.
+"""Two calls that are in each other's way, at two processes at once: it is as if one came after the other.
 
 The table says for each pair what both are answered and what the log then has, for either order. What is read after it,
 at both processes, must be what `tests/machine/rules.py` makes of the calls in that order.
@@ -499,9 +499,9 @@ def differences_from(race: Race, scene: Scene, seen: Seen, calls: Sequence[Call]
         message.id = f"{scene.message_id[:-12]}{sequence:012d}"
     events = [room.log[sequence - 1].event(sequence) for sequence in range(first + 1, room.sequence + 1)]
     lines = differences([unsaid(event) for event in events], [unsaid(plain(entry)) for entry in seen.logs[0]])
-    wanted_read = expected(room, seen.reader, scene.conversation_id, lambda place: place and THEN, "", 0)[
-        "conversation"
-    ]
+    wanted_read = expected(
+        room, seen.reader, scene.conversation_id, lambda place: place and THEN, cursor="", elsewhere=0
+    )["conversation"]
     return lines or differences(
         [wanted_read] * len(seen.reads), [timeless(found["conversation"]) for found in seen.reads]
     )

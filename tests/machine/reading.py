@@ -46,7 +46,7 @@ async def read_receipts(person: Person, message_id: str) -> dict[str, tuple[str,
 # ---------------------------------------------------------------- as the rules have it
 
 
-def expected(room: Room, viewer: str, conversation_id: str, at: TimeOf, cursor: str, elsewhere: int) -> Json:
+def expected(room: Room, viewer: str, conversation_id: str, at: TimeOf, *, cursor: str, elsewhere: int) -> Json:
     """Return what a read should show; `elsewhere` is unread in other conversations."""
     return {
         "viewer": {"unreadCount": elsewhere + room.counted(viewer)},
