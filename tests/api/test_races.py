@@ -500,7 +500,7 @@ def differences_from(race: Race, scene: Scene, seen: Seen, calls: Sequence[Call]
     events = [room.log[sequence - 1].event(sequence) for sequence in range(first + 1, room.sequence + 1)]
     lines = differences([unsaid(event) for event in events], [unsaid(plain(entry)) for entry in seen.logs[0]])
     wanted_read = expected(
-        room, seen.reader, scene.conversation_id, lambda place: place and THEN, cursor="", elsewhere=0
+        room, seen.reader, scene.conversation_id, lambda place: None if place is None else THEN, cursor="", elsewhere=0
     )["conversation"]
     return lines or differences(
         [wanted_read] * len(seen.reads), [timeless(found["conversation"]) for found in seen.reads]
