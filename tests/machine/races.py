@@ -181,6 +181,11 @@ class Race:
     left_first: Outcome
     right_first: Outcome
 
+    @property
+    def lasts(self) -> bool:
+        """Whether something of it outlives its conversation: a block."""
+        return BLOCK in {self.left.query, self.right.query}
+
 
 BOB_OWNS = [set_role("ann", "bob", "OWNER")]
 BOB_MODERATES = [set_role("ann", "bob", "MODERATOR")]

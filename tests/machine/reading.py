@@ -11,16 +11,18 @@ FOREVER = "2999-01-01T00:00:00.000Z"
 MESSAGE = """id sequence sender { id } body clientMessageId replyTo { id body version replyTo { id } }
   attachments { name url mediaType sizeBytes } mentions { id } reactions { emoji count users { id } viewerHasReacted }
   version createdAt editedAt deletedAt pinnedAt"""
-READ = (
-    """query ($id: ID!) { viewer { unreadCount } conversation(id: $id) {
+_CONVERSATION = (
+    """conversation(id: $id) {
   id kind title createdAt archivedAt memberCount lastSequence cursor viewerUnreadCount
   viewerMembership { role deliveredSequence readSequence mutedUntil } viewerCanSend { allowed }
   members { nodes { user { id } role joinedAt deliveredSequence readSequence mutedUntil } }
   lastMessage { id } pinnedMessages { id }
   messages(last: 100) { nodes { """
     + MESSAGE
-    + " status viewerCanEdit viewerCanDelete } } } }"
+    + " status viewerCanEdit viewerCanDelete } } }"
 )
+READ = "query ($id: ID!) { viewer { unreadCount } " + _CONVERSATION + " }"
+READ_CONVERSATION = "query ($id: ID!) { " + _CONVERSATION + " }"
 RECEIPTS = """query ($id: ID!) { node(id: $id) { ... on Message {
   receipts { nodes { user { id } status readVersion } } } } }"""
 
@@ -29,18 +31,26 @@ type TimeOf = Callable[[int | None], str | None]  # when the entry with a sequen
 
 async def read(person: Person, conversation_id: str) -> Json:
     """Return everything that somebody reads, as one query."""
-    response = await person.post(READ, {"id": conversation_id})
-    assert "errors" not in response, response
-    data: Json = response["data"]
-    return data
+    return await _data(person, READ, conversation_id)
+
+
+async def read_conversation(person: Person, conversation_id: str) -> Json | None:
+    """Return what somebody reads of a conversation, without counting all others."""
+    conversation: Json | None = (await _data(person, READ_CONVERSATION, conversation_id))["conversation"]
+    return conversation
 
 
 async def read_receipts(person: Person, message_id: str) -> dict[str, tuple[str, int | None]]:
     """Return how far a message has come with whom, and in which version it was read."""
-    response = await person.post(RECEIPTS, {"id": message_id})
-    assert "errors" not in response, response
-    nodes = response["data"]["node"]["receipts"]["nodes"]
+    nodes = (await _data(person, RECEIPTS, message_id))["node"]["receipts"]["nodes"]
     return {node["user"]["id"]: (node["status"], node["readVersion"]) for node in nodes}
+
+
+async def _data(person: Person, query: str, id_: str) -> Json:
+    response = await person.post(query, {"id": id_})
+    assert "errors" not in response, response
+    data: Json = response["data"]
+    return data
 
 
 # ---------------------------------------------------------------- as the rules have it
