@@ -8,7 +8,7 @@ from strawberry.dataloader import DataLoader
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
 from loaders.receipts import Reader, receipts_by_conversation, receipts_by_reader
-from loaders.senders import Sender, permissions_by_sender
+from loaders.senders import Sender, by_sender
 from loaders.users import users_by_id
 from services.messages import Message, Place
 from services.mutes import Muter
@@ -28,6 +28,7 @@ class Loaders:
     all_receipts: DataLoader[str, list[Receipts]]  # of a conversation's active members
     messages: DataLoader[Place, Message | None]
     send_permissions: DataLoader[Sender, SendPermission]
+    blocks: DataLoader[Sender, bool]  # whether one keeps the user from writing there
 
 
 def make_loaders(services: Services) -> Loaders:
@@ -38,5 +39,6 @@ def make_loaders(services: Services) -> Loaders:
         receipts=DataLoader(load_fn=receipts_by_reader(services.receipts)),
         all_receipts=DataLoader(load_fn=receipts_by_conversation(services.receipts)),
         messages=DataLoader(load_fn=messages_by_place(services.messages)),
-        send_permissions=DataLoader(load_fn=permissions_by_sender(services.senders)),
+        send_permissions=DataLoader(load_fn=by_sender(services.senders.permissions)),
+        blocks=DataLoader(load_fn=by_sender(services.senders.blocked)),
     )

@@ -37,7 +37,11 @@ async def viewer_has_reacted(root: strawberry.Parent[Reaction], info: Info) -> b
 
 
 async def viewer_can_edit(root: strawberry.Parent[Message], info: Info) -> bool:
-    return await info.context.services.messages.can_edit(info.context.viewer_id, root)
+    viewer_id = info.context.viewer_id
+    if not await info.context.services.messages.can_edit(viewer_id, root):
+        return False
+    # A block is in no log. Suspension is not asked for: it ends the sessions.
+    return not await info.context.loaders.blocks.load((viewer_id, root.conversation_id))
 
 
 async def viewer_can_delete(root: strawberry.Parent[Message], info: Info) -> bool:

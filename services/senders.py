@@ -42,13 +42,22 @@ class Senders:
         barred = await self._barred(viewer_id, states)
         return [_permission(state, viewer_id, reason) for state, reason in zip(states, barred, strict=True)]
 
+    async def blocked(self, viewer_id: str, conversation_ids: Sequence[str]) -> list[bool]:
+        """Return in which of these a block keeps the viewer from writing; asks nobody where all have more than two."""
+        logs = await gather_some(self._logs.get(key) for key in conversation_ids)
+        return await self._blocked(viewer_id, [log.state for log in logs])
+
     async def _barred(self, sender_id: str, states: Sequence[State]) -> list[str | None]:
         if await self._users.is_suspended(sender_id):
             return ["This account is suspended."] * len(states)
+        blocked = await self._blocked(sender_id, states)
+        return ["You cannot write to this person." if is_blocked else None for is_blocked in blocked]
+
+    async def _blocked(self, sender_id: str, states: Sequence[State]) -> list[bool]:
         pairs = [state.conversation.pair if state.conversation else None for state in states]
         others = {user_id for pair in pairs for user_id in pair or ()} - {sender_id}
         blockers = await self._blocks.blockers(sender_id, others) if others else set()
-        return ["You cannot write to this person." if blockers & set(pair or ()) else None for pair in pairs]
+        return [bool(blockers & set(pair or ())) for pair in pairs]
 
 
 def _permission(state: State, viewer_id: str, barred: str | None) -> SendPermission:

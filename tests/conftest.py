@@ -7,6 +7,9 @@ import pytest
 from tests.clients import Api
 from tests.stack_process import StackProcess, running_stack
 
+# What it compares is shown as in a test.
+pytest.register_assert_rewrite("tests.machine.talk")
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -1,11 +1,8 @@
 """Roles, titles, archives and mutes, from one process to the other, and in races between the two."""
 
 import asyncio
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-import pytest
 
 from services import ids
 from tests.clients import ADD, CREATE, LEAVE, MUTE, REMOVE, SET_ROLE, UPDATE, Api, Json, Person, Running
@@ -254,41 +251,6 @@ async def test_where_one_person_is_missing_nobody_is_added(api: Api) -> None:
 
     assert refusal(refused) == ("NOT_FOUND", "userIds")
     assert await roles(ann, conversation["id"]) == {ann.id: "OWNER"}
-
-
-@pytest.mark.parametrize("going", [LEAVE, SET_ROLE], ids=["leave", "step down"])
-async def test_of_the_last_two_owners_who_go_at_once_one_stays(api: Api, other_api: Api, going: str) -> None:
-    ann, bob, cleo = await api.register(), await other_api.register(), await api.register()
-    for _ in range(10):
-        conversation = await ann.talk(bob, cleo)
-        fields = {"conversationId": conversation["id"]}
-        await ann.mutate(SET_ROLE, **fields, userId=bob.id, role="OWNER")
-
-        def go(person: Person, fields: Json = fields) -> Any:
-            return person.mutate(
-                going, **fields, **({"userId": person.id, "role": "MEMBER"} if going is SET_ROLE else {})
-            )
-
-        outcomes = await asyncio.gather(go(ann), go(bob))
-
-        assert sorted(len(payload["userErrors"]) for payload in outcomes) == [0, 1]
-        assert Counter((await roles(cleo, conversation["id"])).values())["OWNER"] == 1
-
-
-async def test_two_owners_who_demote_each_other_at_once_leave_one(api: Api, other_api: Api) -> None:
-    ann, bob = await api.register(), await other_api.register()
-    for _ in range(10):
-        conversation = await ann.talk(bob)
-        fields = {"conversationId": conversation["id"]}
-        await ann.mutate(SET_ROLE, **fields, userId=bob.id, role="OWNER")
-
-        outcomes = await asyncio.gather(
-            ann.mutate(SET_ROLE, **fields, userId=bob.id, role="MEMBER"),
-            bob.mutate(SET_ROLE, **fields, userId=ann.id, role="MEMBER"),
-        )
-
-        assert sorted(len(payload["userErrors"]) for payload in outcomes) == [0, 1]
-        assert sorted((await roles(ann, conversation["id"])).values()) == ["MEMBER", "OWNER"]
 
 
 async def test_somebody_added_from_two_processes_at_once_joins_once(api: Api, other_api: Api) -> None:

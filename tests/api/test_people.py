@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services import ids
+from tests.api.test_messages import EDIT, said, seen
 from tests.clients import ADD, BLOCK, CREATE, PASSWORD, PROFILE, UNBLOCK, Api, Json, Person
 from tests.stack_process import StackProcess
 
@@ -182,6 +183,21 @@ async def test_whoever_is_blocked_cannot_write_in_the_direct_conversation_until_
     assert asked_again["id"] == conversation["id"]
     assert (hers["userErrors"], sent["userErrors"]) == ([], [])
     assert (await can_send(bob, conversation["id"]))["allowed"]
+
+
+async def test_whoever_is_blocked_can_edit_nothing_there_and_is_told_so(api: Api, other_api: Api) -> None:
+    ann, bob = await api.register(), await other_api.register()
+    direct, group = await ann.talk(bob, kind="DIRECT"), await ann.talk(bob)
+    messages = [await said(bob, conversation) for conversation in (direct, group)]
+    await ann.mutate(BLOCK, userId=bob.id)
+
+    shown = [(await seen(bob, message))["viewerCanEdit"] for message in messages]
+    payload = await bob.mutate(EDIT, messageId=messages[0]["id"], body="another")
+    await ann.mutate(UNBLOCK, userId=bob.id)
+
+    assert shown == [False, True]
+    assert refusal(payload) == ("FORBIDDEN", "messageId")
+    assert (await seen(bob, messages[0]))["viewerCanEdit"]
 
 
 async def test_whoever_blocked_somebody_is_as_good_as_missing_to_them(api: Api, other_api: Api) -> None:

@@ -110,6 +110,17 @@ async def test_with_nobody_else_a_message_stays_sent_and_who_left_does_not_count
     assert with_bob == await statuses(ann, room) == {2: "SENT"}
 
 
+async def test_who_joins_later_makes_no_message_read_that_nobody_else_could_read(api: Api, other_api: Api) -> None:
+    ann, bob = await api.register(), await other_api.register()
+    room = (await ann.talk())["id"]
+    await ann.send(room, "to nobody")
+
+    await ann.mutate(ADD, conversationId=room, userIds=[bob.id])
+    await mark(bob, MARK_READ, room, 3)
+
+    assert await statuses(ann, room) == await statuses(ann.at(other_api), room) == {2: "SENT"}
+
+
 async def test_an_edit_after_reading_shows_in_the_version_that_was_read(api: Api) -> None:
     ann, bob = await api.register(), await api.register()
     room = (await ann.talk(bob))["id"]
