@@ -36,6 +36,13 @@ async def login(person: Person, password: str = PASSWORD) -> Person:
     return replace(person, token=payload["accessToken"], refresh_token=payload["refreshToken"])
 
 
+async def renewed(person: Person) -> Person:
+    """Return the same person with the next tokens of the session."""
+    response = await person.api.post(REFRESH, {"input": {"refreshToken": person.refresh_token}})
+    payload = response["data"]["refreshSession"]
+    return replace(person, token=payload["accessToken"], refresh_token=payload["refreshToken"])
+
+
 async def code_over_http(api: Api, token: str) -> str | None:
     """Return the code with which a request is refused; None when it is answered."""
     response = await api.post(VIEWER, token=token)
@@ -78,13 +85,21 @@ class Open:
     async def is_refused(self) -> None:
         """Wait until requests, new sockets and this one are refused."""
         token, api = self.person.token, self.person.api
-        async with asyncio.timeout(ANSWER_SECONDS):
+
+        async def requests() -> None:
             while await code_over_http(api, token) != "UNAUTHENTICATED":
                 pass
+
+        async def new_sockets() -> None:
             while await code_of_new_socket(api, token) != 4403:
                 pass
+
+        async def this_one() -> None:
             async for message in messages(self.updates):
                 assert message["type"] != "error"
+
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await asyncio.gather(requests(), new_sockets(), this_one())
 
 
 async def messages(running: Running) -> AsyncIterator[Json]:
@@ -223,7 +238,7 @@ async def test_an_expired_token_is_refused_and_its_sockets_are_closed_after_the_
     api: Api, other_api: Api, stack: StackProcess
 ) -> None:
     bob = await api.register()
-    async with local_api(stack, access_token_seconds=2) as brief, Api(brief.url) as near:
+    async with local_api(stack, access_token_seconds=4) as brief, Api(brief.url) as near:
         ann = await near.register()
         conversation = (await bob.talk(ann))["id"]
         async with opened(ann, (api, other_api), conversation) as both:
@@ -270,7 +285,7 @@ async def over_socket(socket: Socket, mutation: str, **fields: object) -> Json:
 
 async def test_a_renewal_moves_the_end_of_its_own_sessions_socket_alone(stack: StackProcess) -> None:
     async with AsyncExitStack() as opened_:
-        local = await opened_.enter_async_context(local_api(stack, access_token_seconds=2))
+        local = await opened_.enter_async_context(local_api(stack, access_token_seconds=4))
         api = await opened_.enter_async_context(Api(local.url))
         ann, eve = await api.register(), await api.register()
         idle, renewing, stranger = [await opened_.enter_async_context(ann.socket()) for _ in range(3)]
@@ -297,6 +312,62 @@ async def test_a_renewal_moves_the_end_of_its_own_sessions_socket_alone(stack: S
     assert ends[0] == ends[1] < datetime.now(UTC)
     assert codes == [4403, 4403]
     assert answer["payload"]["data"]["viewer"]["user"]["id"] == ann.id
+
+
+async def test_a_renewal_at_the_very_end_is_answered_or_can_be_repeated(stack: StackProcess) -> None:
+    async def renew(person: Person, seconds: float) -> str:
+        """Renew over a socket that many seconds after it should close; return what came of it."""
+        person = await renewed(person)
+        async with person.socket() as socket:
+            notice = await (await socket.start(SESSION)).any_update()
+            end = datetime.fromisoformat(notice["expiresAt"]).timestamp() + GRACE_SECONDS
+            await asyncio.sleep(end + seconds - time.time())
+            try:
+                running = await socket.start(REFRESH, {"input": {"refreshToken": person.refresh_token}})
+                answer = await running.message()
+            except ConnectionClosed:
+                answer = {"type": "closed", "code": socket.raw.close_code}
+            if answer["type"] == "next":
+                assert answer["payload"]["data"]["refreshSession"]["userErrors"] == []
+                viewer = await (await socket.start(VIEWER)).message()
+                assert viewer["payload"]["data"]["viewer"]["user"]["id"] == person.id
+                return "answered"
+        assert answer == {"type": "closed", "code": 4403}
+        response = await person.api.post(REFRESH, {"input": {"refreshToken": person.refresh_token}})
+        assert response["data"]["refreshSession"]["userErrors"] == []
+        return "repeated"
+
+    async with local_api(stack, access_token_seconds=4) as local, Api(local.url) as api:
+        ann = await api.register()
+        offsets = [-1.0, *(number / 20 for number in range(-4, 8)), 1.0]
+        people = [await login(ann) for _ in offsets]
+        outcomes = await asyncio.gather(*map(renew, people, offsets))
+
+    assert outcomes[0] == "answered"
+    assert outcomes[-1] == "repeated"
+
+
+async def test_sockets_that_open_while_their_session_ends_do_not_stay(api: Api, other_api: Api) -> None:
+    ann = await api.register()
+    phone = await login(ann)
+    closed: list[int | None] = []
+
+    async def stay(at: Api) -> None:
+        """Open a socket, and stay until it is closed."""
+        async with connect(at.socket_url, subprotocols=["graphql-transport-ws"]) as raw:  # type: ignore[list-item]
+            init = {"type": "connection_init", "payload": {"Authorization": f"Bearer {phone.token}"}}
+            await raw.send(orjson.dumps(init).decode())
+            await raw.wait_closed()
+            closed.append(raw.close_code)
+
+    async with asyncio.timeout(ANSWER_SECONDS), asyncio.TaskGroup() as tasks:
+        for number in range(40):
+            tasks.create_task(stay((api, other_api)[number % 2]))
+            await asyncio.sleep(0)  # they open one after the other
+            if number == 20:
+                tasks.create_task(_revoke(phone, ann, None))  # type: ignore[arg-type]  # it needs no stack
+
+    assert closed == [4403] * 40
 
 
 async def test_a_change_of_the_password_over_a_socket_renews_it_and_ends_the_other_sessions_socket(
