@@ -202,6 +202,7 @@ class Socket(asyncio.Protocol):
         self._sockets.sweeper.forget(self)
         if (close := self._connection.close(CloseCode.NORMAL, "")) is not None:
             self._stop(close.ended)
+        self._notices = None  # its followers know this socket, and should not wait for a garbage collection
         if self._outbox is not None:
             self._outbox.clear()
 
