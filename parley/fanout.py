@@ -23,6 +23,7 @@ from parley.execution import Engine, Operation, RequestRefused, formatted
 from parley.frames import SharedText
 from parley.inbox import Inbox
 from parley.protocol import NEXT_TAIL
+from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
 from services.entries import Entry, MemberRemoved
 from services.errors import ChatError
@@ -30,6 +31,7 @@ from services.feeds import Feeds
 from services.log import Log
 from services.receipts import WatchedReceipts
 from services.services import Services
+from services.session_notices import SessionStream
 from services.streams import CaughtUp, ConversationStream, Update
 from services.tasks import Tasks
 
@@ -353,7 +355,7 @@ class Fanout:
         context: Context,
         subscriber: Subscriber,
         request_id: str,
-    ) -> Reader | Inbox | None:
+    ) -> Reader | Inbox | SessionFollower | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
         try:
             executor = self._engine.executor(operation, variables, context)
@@ -361,6 +363,8 @@ class Fanout:
             follow = partial(self._follow, _Asked(operation, variables, context, executor))
             if isinstance(stream, ConversationStream):
                 return await follow(stream, subscriber)
+            if isinstance(stream, SessionStream):
+                return SessionFollower(self._engine, operation, variables, context, subscriber)
             inbox = Inbox(stream, self._services.inboxes, follow, subscriber, self._tasks)
             try:
                 await inbox.open()

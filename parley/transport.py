@@ -20,6 +20,7 @@ from parley.execution import Engine, Errors, Operation, RequestRefused
 from parley.fanout import Fanout
 from parley.handshake import answer
 from parley.protocol import CloseCode
+from parley.session_notices import Ends, SessionFollower, SessionNotices
 from parley.sweeper import Sweeper
 from resolvers.context import Context
 from services import clock
@@ -50,9 +51,13 @@ class Sockets:
         self.sweeper = Sweeper()
         self.tasks = Tasks()
         self.open: set[Socket] = set()
+        self._ends = Ends(lambda: self.open)
+        services.revocations.on_ended.append(self._ends.add)
 
     async def close(self) -> None:
         """End what is left."""
+        self.services.revocations.on_ended.remove(self._ends.add)
+        self._ends.close()
         self.sweeper.close()
         for socket in tuple(self.open):
             socket.abort()
@@ -122,6 +127,7 @@ class Socket(asyncio.Protocol):
         "_gone_at",
         "_is_open",
         "_leave_by",
+        "_notices",
         "_outbox",
         "_reader",
         "_sockets",
@@ -137,6 +143,7 @@ class Socket(asyncio.Protocol):
         self._reader = frames.Reader()
         self._connection = protocol.Connection(time.monotonic())
         self._claims: Claims | None = None
+        self._notices: SessionNotices | None = None  # until somebody subscribes to `session`
         self._outbox: Outbox | None = None  # None while the kernel takes everything at once
         self._leave_by = math.inf  # when a client that is asked to leave is closed, whatever is being answered
         self._gone_at = math.inf  # when the connection is cut after the close frame
@@ -195,6 +202,7 @@ class Socket(asyncio.Protocol):
         self._sockets.sweeper.forget(self)
         if (close := self._connection.close(CloseCode.NORMAL, "")) is not None:
             self._stop(close.ended)
+        self._notices = None  # its followers know this socket, and should not wait for a garbage collection
         if self._outbox is not None:
             self._outbox.clear()
 
@@ -234,6 +242,8 @@ class Socket(asyncio.Protocol):
         else:
             for event in self._connection.on_timer(now):
                 self._do(event)
+            if self._claims is not None and self._notices is not None and self._notice_due() <= 0:
+                self._spawn(self._notices.expiring(self._claims))
         return self._due()
 
     def _due(self) -> float:
@@ -242,7 +252,7 @@ class Socket(asyncio.Protocol):
             return self._gone_at
         return min(
             self._connection.deadline,
-            time.monotonic() + self._seconds_left(),
+            time.monotonic() + min(self._seconds_left(), self._notice_due()),
             self._leave_by,
             math.inf if self._outbox is None else self._outbox.blocked_at + BLOCKED_SECONDS,
         )
@@ -257,6 +267,12 @@ class Socket(asyncio.Protocol):
             return math.inf
         return (self._claims.expires_at - clock.now()).total_seconds() + EXPIRY_GRACE_SECONDS
 
+    def _notice_due(self) -> float:
+        """Return in how many seconds somebody is to be told of the end of the token."""
+        if self._claims is None or self._notices is None:
+            return math.inf
+        return self._notices.due(self._claims, self._seconds_left() - EXPIRY_GRACE_SECONDS)
+
     def leave(self) -> None:
         """Send the client away to another process, after the queries and mutations that are being answered."""
         if self._connection.is_answering:
@@ -264,6 +280,49 @@ class Socket(asyncio.Protocol):
             self._look_in_time()
         else:
             self._close(CloseCode.DRAINING, "Restarting")
+
+    # ------------------------------------------------------------ the session
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that the client came with; None where it came with none."""
+        return None if self._claims is None else self._claims.session_id
+
+    def renewed(self, claims: Claims) -> None:
+        """Go on with a newer token, if it is one of the same session; a slower renewal brings an older one."""
+        current = self._claims
+        if (
+            current is not None
+            and (current.user_id, current.session_id) == (claims.user_id, claims.session_id)
+            and current.expires_at <= claims.expires_at
+            and self._gone_at == math.inf
+        ):
+            self._claims = claims
+            self._look_in_time()
+
+    def signed_out(self) -> None:
+        """Say nothing of the end of the session, for which this client has asked."""
+        self._notices = None
+
+    def revoke(self) -> None:
+        """Close, because the session was ended; whoever follows it is told so before."""
+        if self._gone_at != math.inf:
+            return
+        if self._outbox is not None:
+            self._outbox.clear()  # nothing of it is for this client any more
+        self._spawn(self._say_goodbye())
+
+    async def _say_goodbye(self) -> None:
+        try:
+            if self._notices is not None:
+                await self._notices.revoked()
+        finally:
+            self._close(CloseCode.FORBIDDEN, "Session ended")
+
+    def _follow(self, follower: SessionFollower) -> None:
+        self._notices = self._notices or SessionNotices()
+        self._notices.add(follower)
+        self._look_in_time()
 
     # ------------------------------------------------------------ the client's messages
 
@@ -341,8 +400,10 @@ class Socket(asyncio.Protocol):
 
     async def _answer(self, request: protocol.Subscribe, client: "_Answer") -> None:
         sockets, request_id = self._sockets, str(ULID())
-        context = Context(sockets.services, self._claims)
         operation = sockets.engine.operation(request.query, request.operation_name)
+        # What subscribers share outlives the socket of the first of them, and must not keep it.
+        line = None if operation.is_subscription else self
+        context = Context(sockets.services, self._claims, line)
         self._refuse_strangers(operation)
         if not operation.is_subscription:
             response = await sockets.engine.execute(operation, request.variables, context, request_id)
@@ -353,6 +414,8 @@ class Socket(asyncio.Protocol):
             reader = await sockets.fanout.subscribe(operation, request.variables, context, client, request_id)
             if request.operation.active:
                 request.operation.work = reader
+                if isinstance(reader, SessionFollower):
+                    self._follow(reader)
             elif reader is not None:
                 reader.cancel()  # its last replayed entry was one too many for the client
 

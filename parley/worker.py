@@ -14,6 +14,7 @@ from ulid import ULID
 from parley.http import HEALTH_ROUTES
 from parley.server import config, run
 from services.activity import Activity
+from services.cleaning import Cleaning
 from services.config import Settings
 from services.health import HealthChecks
 from services.jobs import Consumer
@@ -34,13 +35,15 @@ def create_worker(settings: Settings) -> Starlette:
         version=version("parley-chat"), instance=instance, parts={"mongodb": database.ping, "kafka": producer.ping}
     )
     extents = Extents(settings.kafka_url)
+    leases = Leases(database, instance)
     relay = Relay(
         database,
         producer,
-        Leases(database, instance),
+        leases,
         partial(extents.of, EVENTS),
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
+    cleaning = Cleaning(database, leases)
     jobs = (Activity(database),)
 
     @asynccontextmanager
@@ -53,6 +56,7 @@ def create_worker(settings: Settings) -> Starlette:
             stack.push_async_callback(tasks.close)
             tasks.spawn(_make_topics(settings))
             await stack.enter_async_context(relay.running())
+            await stack.enter_async_context(cleaning.running())
             for job in jobs:
                 await stack.enter_async_context(Consumer(settings.kafka_url, job, producer).running())
             yield {"health": health}

@@ -1,6 +1,7 @@
 """What every resolver is given: the services, the loaders of this operation, and who asks."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import strawberry
 
@@ -10,12 +11,23 @@ from services.services import Services
 from services.tokens import Claims
 
 
+class Line(Protocol):
+    """A connection that goes on after an answer, with the token that its caller came with."""
+
+    def renewed(self, claims: Claims) -> None:
+        """Go on with a newer token, if it is one of the same session."""
+
+    def signed_out(self) -> None:
+        """Say nothing of the end of the session, which the caller has asked for on this connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The context of one operation or one event."""
 
     services: Services
     claims: Claims | None  # None when the caller is not signed in
+    line: Line | None = None  # None where the answer is all: over HTTP, and for events
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:

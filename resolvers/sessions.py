@@ -5,6 +5,7 @@ import strawberry
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
 from services.clock import now
+from services.session_notices import SessionStream
 from services.sessions import Session, SignedIn
 
 
@@ -17,6 +18,13 @@ def signed_in(result: SignedIn) -> Payload:
         refresh_token=result.refresh_token,
         access_token_expires_at=result.access_token_expires_at,
     )
+
+
+def renewed(info: Info, result: SignedIn) -> Payload:
+    """Return the payload of a renewal, which a connection goes on with whose session it is."""
+    if info.context.line is not None:
+        info.context.line.renewed(result.claims)
+    return signed_in(result)
 
 
 @refusable
@@ -35,32 +43,44 @@ async def login(info: Info, handle: str, password: str, device: str | None) -> P
 
 @refusable
 async def refresh_session(info: Info, refresh_token: str) -> Payload:
-    return signed_in(await info.context.services.sessions.refresh(refresh_token, now()))
+    return renewed(info, await info.context.services.sessions.refresh(refresh_token, now()))
 
 
 @refusable
 async def logout(info: Info) -> Payload:
     session_id = info.context.viewer.session_id
     await info.context.services.sessions.logout(session_id, now())
+    _signed_out(info, session_id)
     return Payload(session_id=session_id)
 
 
 @refusable
 async def revoke_session(info: Info, session_id: str) -> Payload:
     await info.context.services.sessions.revoke(info.context.viewer, session_id, now())
+    _signed_out(info, session_id)
     return Payload(session_id=session_id)
 
 
 @refusable
 async def change_password(info: Info, current_password: str, new_password: str) -> Payload:
     sessions, viewer = info.context.services.sessions, info.context.viewer
-    return signed_in(await sessions.change_password(viewer, current=current_password, new=new_password, now=now()))
+    return renewed(info, await sessions.change_password(viewer, current=current_password, new=new_password, now=now()))
 
 
 @refusable
 async def reset_password(info: Info, token: str, new_password: str, device: str | None) -> Payload:
     sessions = info.context.services.sessions
     return signed_in(await sessions.reset_password(token=token, new=new_password, device=device, now=now()))
+
+
+async def session(info: Info) -> SessionStream:
+    info.context.viewer  # noqa: B018  # only who is signed in has a session
+    return SessionStream()
+
+
+def _signed_out(info: Info, session_id: str) -> None:
+    if info.context.line is not None and info.context.viewer.session_id == session_id:
+        info.context.line.signed_out()
 
 
 async def of_viewer(info: Info) -> list[Session]:

@@ -6,7 +6,7 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import conversations, events, health, nodes, users
+from resolvers import conversations, events, health, nodes, sessions, users
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
 from schema.errors import InputError
@@ -14,7 +14,7 @@ from schema.events import ConversationUpdate
 from schema.health import Health
 from schema.messages import Message, MessageMutations
 from schema.receipts import ReceiptMutations
-from schema.sessions import Session, SessionMutations
+from schema.sessions import Session, SessionMutations, SessionNotice
 from schema.users import User, UserMutations
 from schema.view import DateTime, resolved
 from schema.viewer import Viewer
@@ -51,6 +51,11 @@ class Subscription:
         resolver=events.inbox_updates,
         graphql_type=ConversationUpdate,
         description="All of the caller's conversations, also those joined later, each as in `conversationUpdates`.",
+    )
+    session = strawberry.subscription(
+        resolver=sessions.session,
+        graphql_type=SessionNotice,
+        description="What concerns the session of this socket.",
     )
 
 

@@ -9,7 +9,10 @@ from schema.connections import Node
 from schema.errors import Refusable
 from schema.users import User
 from schema.view import field, mutation, resolved, view
-from services import sessions
+from services import session_notices, sessions
+from services.session_notices import SessionNoticeKind
+
+strawberry.enum(SessionNoticeKind, description="What concerns a session.")
 
 
 @view(sessions.Session, "One signed-in device.")
@@ -19,6 +22,16 @@ class Session(Node):
     last_used_at: datetime = field("When the session was last renewed.")
     expires_at: datetime = field("When the session ends unless it is renewed.")
     viewer_is_current: bool = resolved(resolvers.is_current, bool, "Whether this is the session of the request.")
+
+
+@view(
+    session_notices.SessionNotice,
+    "What concerns the session itself: `EXPIRING` a minute before its access token ends, `REVOKED` when it was ended "
+    "elsewhere.",
+)
+class SessionNotice:
+    kind: SessionNoticeKind = field("What it is.")
+    expires_at: datetime | None = field("When the access token ends; null when the session was ended.")
 
 
 @strawberry.type

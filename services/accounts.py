@@ -1,8 +1,9 @@
-"""What operators do to accounts: roles and suspension. Access tokens that were given before are good until they end."""
+"""What operators do to accounts: roles and suspension."""
 
 from datetime import datetime
 
 from services.mongo import Database
+from services.revocations import RevocationLog
 from services.sessions import end_sessions
 from services.users import Role, Users
 
@@ -12,6 +13,7 @@ class Accounts:
 
     def __init__(self, database: Database) -> None:
         self._sessions = database["sessions"]
+        self._revocations = RevocationLog(database)
         self._users = Users(database)
 
     async def promote(self, handle: str, role: Role) -> bool:
@@ -28,7 +30,8 @@ class Accounts:
         if user is None:
             return False
         await self._users.set_suspended(user.id, user.suspended_at or now)
-        await end_sessions(self._sessions, user.id, now)  # after it: a login that began before looks once more
+        # After it: a login that began before looks once more. The API's processes read the log twice a second.
+        await end_sessions(self._sessions, self._revocations.add, user.id, now)
         return True
 
     async def restore(self, handle: str) -> bool:

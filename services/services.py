@@ -34,6 +34,7 @@ from services.profiles import Profiles
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
+from services.revocations import Revocations
 from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
@@ -61,6 +62,7 @@ class Services:
     profiles: Profiles
     tokens: Tokens
     sessions: Sessions
+    revocations: Revocations
     blocks: Blocks
     conversations: Conversations
     mutes: Mutes
@@ -89,6 +91,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         tokens = open_tokens(settings)
         redis = await stack.enter_async_context(Redis(settings.redis_url, SCRIPTS).running())
         bus = await stack.enter_async_context(Bus(redis, settings.redis_url, instance).running())
+        revocations = await stack.enter_async_context(Revocations(database, bus).running())
         trust = await stack.enter_async_context(Trust(database, redis).running())
         cache = await stack.enter_async_context(Cache(redis, trust, epoch, instance).running())
         producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
@@ -111,7 +114,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             users=users,
             profiles=Profiles(users, cache),
             tokens=tokens,
-            sessions=Sessions(database, users=users, passwords=passwords, tokens=tokens, settings=settings),
+            sessions=Sessions(
+                database,
+                users=users,
+                passwords=passwords,
+                tokens=tokens,
+                revocations=revocations,
+                settings=settings,
+            ),
+            revocations=revocations,
             blocks=blocks,
             conversations=conversations,
             mutes=mutes,

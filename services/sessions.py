@@ -7,11 +7,13 @@ session ends. Only digests are stored.
 
 import hashlib
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import override
 
+import structlog
 from odmantic import Field, Model
 from odmantic.config import ODMConfigDict
 
@@ -21,14 +23,18 @@ from services.errors import Forbidden, InvalidCredentials, InvalidInput, NotFoun
 from services.mongo import Collection, Database, parsed
 from services.passwords import Passwords
 from services.resets import Resets
+from services.revocations import Ends, Revocations
 from services.tokens import Claims, Tokens
 from services.users import Role, User, Users, valid_handle
 
 # The reply with the new token may be lost, and two tabs may renew at once: both look like one token shown twice.
 _GRACE = timedelta(seconds=10)
+_LONGEST_TOKEN = timedelta(days=1)  # that anybody will have set
 _FAMILY_LENGTH = 22  # characters of `token_urlsafe(16)`
 # What a renewal changes.
-_RENEWED = {"family", "current", "previous", "replaced_at", "rotation", "last_used_at", "expires_at"}
+_RENEWED = {"family", "current", "previous", "replaced_at", "rotation", "last_used_at", "expires_at", "access_until"}
+
+_logger = structlog.get_logger()
 
 
 class Session(Model):
@@ -46,12 +52,19 @@ class Session(Model):
     previous: str | None = None  # digest of the token that these replaced; None before the first renewal
     replaced_at: datetime | None = Field(default=None, key_name="replacedAt")  # None as `previous` is
     rotation: int = 0  # how many tokens were given after the first
+    # When the last of its access tokens expires; None in sessions that were last renewed before this was kept.
+    access_until: datetime | None = Field(default=None, key_name="accessUntil")
 
     model_config = ODMConfigDict(collection="sessions")
 
     @override
     def __repr_args__(self) -> list[tuple[str | None, object]]:
         return [("id", self.id)]
+
+    @property
+    def tokens_until(self) -> datetime:
+        """When the last of its access tokens expires, or later."""
+        return self.access_until or self.last_used_at + _LONGEST_TOKEN
 
     def is_live(self, now: datetime) -> bool:
         """Return whether it can still be renewed."""
@@ -66,12 +79,15 @@ class Session(Model):
         """Return whether a known token gets a successor: one that was replaced already gets one more."""
         return digest in self.current or len(self.current) == 1
 
-    def renewed(self, shown: str, successor: str, *, now: datetime, expires_at: datetime) -> "Session":
+    def renewed(
+        self, shown: str, successor: str, *, now: datetime, expires_at: datetime, access_until: datetime
+    ) -> "Session":
         """Return the session after a token that it accepts was shown and got a successor."""
         change: dict[str, object] = {
             "last_used_at": now,
             "expires_at": expires_at,
             "rotation": self.rotation + 1,
+            "access_until": max(self.tokens_until, access_until),  # another instance's clock may be ahead
         }
         if shown in self.current:
             change |= {"current": [successor], "previous": shown, "replaced_at": now}
@@ -79,7 +95,9 @@ class Session(Model):
             change |= {"current": [*self.current, successor]}
         return self.model_copy(update=change)
 
-    def restarted(self, family: str, token: str, *, now: datetime, expires_at: datetime) -> "Session":
+    def restarted(
+        self, family: str, token: str, *, now: datetime, expires_at: datetime, access_until: datetime
+    ) -> "Session":
         """Return the session with a new family, of which every older token is a stranger: refused, and no theft."""
         return self.model_copy(
             update={
@@ -90,6 +108,7 @@ class Session(Model):
                 "rotation": self.rotation + 1,
                 "last_used_at": now,
                 "expires_at": expires_at,
+                "access_until": max(self.tokens_until, access_until),
             }
         )
 
@@ -104,18 +123,36 @@ class SignedIn:
     refresh_token: str = field(repr=False)
     access_token_expires_at: datetime
 
+    @property
+    def claims(self) -> Claims:
+        """What the access token says."""
+        return Claims(
+            user_id=self.user.id,
+            session_id=self.session.id,
+            roles=frozenset(self.user.roles),
+            expires_at=self.access_token_expires_at,
+        )
+
 
 class Sessions:
     """Sessions of all users; the sessions of one user are one range of ids."""
 
     def __init__(
-        self, database: Database, *, users: Users, passwords: Passwords, tokens: Tokens, settings: Settings
+        self,
+        database: Database,
+        *,
+        users: Users,
+        passwords: Passwords,
+        tokens: Tokens,
+        revocations: Revocations,
+        settings: Settings,
     ) -> None:
         self._sessions: Collection = database["sessions"]
         self._resets = Resets(database)
         self._users = users
         self._passwords = passwords
         self._tokens = tokens
+        self._revocations = revocations
         self._life = timedelta(days=settings.refresh_token_days)
         self._operators = frozenset(settings.operators if settings.embedded else ())
 
@@ -186,22 +223,41 @@ class Sessions:
         # Races are lost to other uses of the token or to the session's end, and there are not many of either.
         while True:
             session = await self.get(session_id)
-            if session is None or not session.is_live(now) or session.family != _digest(family):
+            if session is None or session.family != _digest(family):
+                raise refused
+            if session.revoked_at is not None:
+                await self._revoke_tokens(session)  # whoever ended it may have died before that
+            if not session.is_live(now):
                 raise refused
             if not session.knows(digest, now):
+                _logger.warning("session.reuse", session=session_id, user=session.user_id)
                 await self.logout(session_id, now)
                 raise refused
             user = await self._users.get(session.user_id)
             if user is None or user.suspended_at is not None or not session.accepts(digest):
                 raise refused
             token = _refresh_token(session_id, family)
-            renewed = session.renewed(digest, _digest(token), now=now, expires_at=now + self._life)
+            renewed = session.renewed(
+                digest,
+                _digest(token),
+                now=now,
+                expires_at=now + self._life,
+                access_until=self._tokens.expires_at(now),
+            )
             if await self._store(session, renewed):
                 return self._signed_in(user, renewed, token, now)
 
     async def logout(self, session_id: str, now: datetime) -> None:
         """End a session; one that is over already stays as it is."""
-        await self._sessions.update_one({"_id": session_id, "revokedAt": None}, {"$set": {"revokedAt": now}})
+        document = await self._sessions.find_one_and_update(
+            {"_id": session_id, "revokedAt": None}, {"$set": {"revokedAt": now}}
+        )
+        session = await self.get(session_id) if document is None else parsed(Session, document)
+        if session is not None:
+            await self._revoke_tokens(session)
+
+    async def _revoke_tokens(self, session: Session) -> None:
+        await self._revocations.end({session.id: session.tokens_until})
 
     async def revoke(self, caller: Claims, session_id: str, now: datetime) -> None:
         """End one of the caller's own sessions; one that is over already stays as it is.
@@ -232,7 +288,7 @@ class Sessions:
             password_hash = await self._new_hash(user, new)
             if await self._users.change_password_hash(user.id, old=user.password_hash, new=password_hash):
                 break
-        await end_sessions(self._sessions, user.id, now, but=caller.session_id)
+        await end_sessions(self._sessions, self._revocations.end, user.id, now, but=caller.session_id)
         return await self._restart(user, caller.session_id, now)
 
     async def reset_password(self, *, token: str, new: str, device: str | None, now: datetime) -> SignedIn:
@@ -252,7 +308,7 @@ class Sessions:
         if not await self._resets.use(token, now):
             raise refused
         await self._users.set_password_hash(user.id, password_hash)
-        await end_sessions(self._sessions, user.id, now)
+        await end_sessions(self._sessions, self._revocations.end, user.id, now)
         return await self._begin(user, device, now)
 
     async def authenticate(self, access_token: str, now: datetime) -> Claims:
@@ -260,9 +316,12 @@ class Sessions:
 
         Raises:
             TokenExpired: the token was valid once.
-            Unauthenticated: it is not valid.
+            Unauthenticated: it is not valid, or its session was ended.
         """
-        return self._tokens.verify(access_token, now)
+        claims = self._tokens.verify(access_token, now)
+        if self._revocations.has_ended(claims.session_id):
+            raise Unauthenticated("The session is over. Sign in again.")
+        return claims
 
     async def get(self, session_id: str) -> Session | None:
         """Return the session with this id, or None."""
@@ -301,7 +360,13 @@ class Sessions:
         token = _refresh_token(session_id, family)
         while True:  # lost to renewals, which then need a token of the old family
             session = await self._live(session_id, now)
-            renewed = session.restarted(_digest(family), _digest(token), now=now, expires_at=now + self._life)
+            renewed = session.restarted(
+                _digest(family),
+                _digest(token),
+                now=now,
+                expires_at=now + self._life,
+                access_until=self._tokens.expires_at(now),
+            )
             if await self._store(session, renewed):
                 return self._signed_in(user, renewed, token, now)
 
@@ -317,6 +382,7 @@ class Sessions:
             expires_at=now + self._life,
             family=_digest(family),
             current=[_digest(token)],
+            access_until=self._tokens.expires_at(now),
         )
         await self._sessions.insert_one(session.model_dump_doc())
         return self._signed_in(user, session, token, now)
@@ -339,11 +405,23 @@ class Sessions:
         )
 
 
-async def end_sessions(sessions: Collection, user_id: str, now: datetime, *, but: str | None = None) -> None:
-    """End the sessions of a user, but the named one."""
+async def end_sessions(
+    sessions: Collection,
+    revoke: Callable[[Ends], Awaitable[None]],
+    user_id: str,
+    now: datetime,
+    *,
+    but: str | None = None,
+) -> None:
+    """End the sessions of a user, but the named one, and `revoke` their tokens."""
     await sessions.update_many(
         {"_id": {**_range(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
     )
+    # Read afterwards: none of them can be renewed any more, so what they say of their tokens is the last word. Those
+    # that were over before are among them, because whoever ended them may have died before this.
+    documents = await sessions.find({"_id": _range(user_id)})
+    ended = (Session.model_validate_doc(document) for document in documents if document.get("revokedAt") is not None)
+    await revoke({session.id: session.tokens_until for session in ended})
 
 
 def _range(user_id: str) -> dict[str, str]:

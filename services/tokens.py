@@ -61,17 +61,21 @@ class Tokens:
 
     def issue(self, *, user_id: str, session_id: str, roles: Iterable[Role], now: datetime) -> tuple[str, datetime]:
         """Return a new access token and when it expires."""
-        expires = math.ceil(now.timestamp()) + self._life_seconds
+        expires_at = self.expires_at(now)
         claims = {
             "iss": _ISSUER,
             "sub": user_id,
             "sid": session_id,
             "roles": sorted(roles),
             "iat": math.floor(now.timestamp()),
-            "exp": expires,
+            "exp": int(expires_at.timestamp()),
         }
         token = jwt.encode(claims, self._signing_key, _ALGORITHM, headers={"kid": self._signing_key_id})
-        return token, datetime.fromtimestamp(expires, UTC)
+        return token, expires_at
+
+    def expires_at(self, now: datetime) -> datetime:
+        """Return when a token expires that is issued now."""
+        return datetime.fromtimestamp(math.ceil(now.timestamp()) + self._life_seconds, UTC)
 
     def verify(self, token: str, now: datetime) -> Claims:
         """Return what a token says.

@@ -5,12 +5,17 @@ import os
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services import ids
+from services.config import Settings
+from services.mongo import Database
+from services.users import Users
 from tests.api.test_messages import EDIT, said, seen
 from tests.clients import ADD, BLOCK, CREATE, PASSWORD, PROFILE, UNBLOCK, Api, Json, Person
 from tests.stack_process import StackProcess
@@ -275,7 +280,7 @@ def parley_user(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]
     )
 
 
-async def test_a_suspended_account_cannot_send_sign_in_or_be_found_until_it_is_restored(
+async def test_a_suspended_account_cannot_do_anything_sign_in_or_be_found_until_it_is_restored(
     api: Api, other_api: Api, stack: StackProcess
 ) -> None:
     ann, bob = await api.register(), await other_api.register()
@@ -291,28 +296,52 @@ async def test_a_suspended_account_cannot_send_sign_in_or_be_found_until_it_is_r
         nodes: list[Json] = response["data"]["users"]["nodes"]
         return nodes
 
-    async def until_sending(person: Person, *, allowed: bool) -> None:
-        """Wait until what each process remembers of the account has gone."""
-        async with asyncio.timeout(30):
-            while (await can_send(person, conversation["id"]))["allowed"] is not allowed:
-                pass
-
     suspended = parley_user("suspend", ann.handle.upper(), data=stack.directory)
     for person in (ann, ann.at(other_api)):
-        await until_sending(person, allowed=False)
-    sent = [await person.send(conversation["id"], "hello") for person in (ann, ann.at(other_api))]
+        async with asyncio.timeout(30):
+            while "errors" not in (response := await person.post(CAN_SEND, {"id": conversation["id"]})):
+                pass
+        assert response["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     refreshed = (await api.post(REFRESH, {"input": {"refreshToken": ann.refresh_token}}))["data"]["refreshSession"]
     refused, hidden = await login(), await found()
     restored = parley_user("restore", ann.handle, data=stack.directory)
-    await until_sending(ann, allowed=True)
+    again = await login()
+    old = await ann.post(CAN_SEND, {"id": conversation["id"]})
+    back = replace(ann, token=again["accessToken"])
+    await until_sending(back, conversation["id"], allowed=True)
 
     assert (suspended.returncode, suspended.stderr, restored.returncode, restored.stderr) == (0, "", 0, "")
-    assert [refusal(payload) for payload in sent] == [("FORBIDDEN", "conversationId")] * 2
     assert refreshed["userErrors"][0]["code"] == "INVALID_CREDENTIALS"
     assert refused["userErrors"] == [{"code": "FORBIDDEN", "message": "This account is suspended."}]
     assert (hidden, await found()) == ([], [{"handle": ann.handle}])
-    assert (await login())["userErrors"] == []
-    assert (await ann.send(conversation["id"], "again"))["userErrors"] == []
+    assert again["userErrors"] == []
+    assert old["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert (await back.send(conversation["id"], "again"))["userErrors"] == []
+
+
+async def until_sending(person: Person, conversation_id: str, *, allowed: bool) -> None:
+    """Wait until what each process remembers of the account has gone."""
+    async with asyncio.timeout(30):
+        while (await can_send(person, conversation_id))["allowed"] is not allowed:
+            pass
+
+
+async def test_a_suspended_account_cannot_send_even_with_a_token_that_is_good(
+    api: Api, other_api: Api, stack: StackProcess
+) -> None:
+    ann, bob = await api.register(), await other_api.register()
+    conversation = await ann.talk(bob)
+    database = Database(
+        Settings(mongo_url=stack.url("mongo"), redis_url="", kafka_url="", embedded=True, data=stack.directory)
+    )
+
+    await Users(database).set_suspended(ann.id, datetime.now(UTC))
+    database.close()
+    for person in (ann, ann.at(other_api)):
+        await until_sending(person, conversation["id"], allowed=False)
+    sent = [await person.send(conversation["id"], "hello") for person in (ann, ann.at(other_api))]
+
+    assert [refusal(payload) for payload in sent] == [("FORBIDDEN", "conversationId")] * 2
 
 
 async def test_a_role_comes_with_the_next_renewal_of_the_tokens(api: Api, stack: StackProcess) -> None:

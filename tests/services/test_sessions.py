@@ -8,6 +8,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from services import ids, passwords
 from services.accounts import Accounts
+from services.bus import Bus
 from services.config import Settings
 from services.errors import (
     Conflict,
@@ -21,7 +22,9 @@ from services.errors import (
 )
 from services.mongo import Database
 from services.passwords import Passwords
+from services.redis import Redis
 from services.resets import Resets
+from services.revocations import Revocations
 from services.sessions import Session, Sessions, SignedIn
 from services.tokens import Claims, open_tokens
 from services.users import Role, User, Users
@@ -45,7 +48,16 @@ async def pool() -> AsyncIterator[Passwords]:
 
 
 def open_sessions(database: Database, pool: Passwords, settings: Settings) -> Sessions:
-    return Sessions(database, users=Users(database), passwords=pool, tokens=open_tokens(settings), settings=settings)
+    # Only its own: what others have ended is the business of `test_revocations.py`.
+    revocations = Revocations(database, Bus(Redis(settings.redis_url), settings.redis_url, "test"))
+    return Sessions(
+        database,
+        users=Users(database),
+        passwords=pool,
+        tokens=open_tokens(settings),
+        revocations=revocations,
+        settings=settings,
+    )
 
 
 @pytest.fixture
@@ -168,14 +180,9 @@ async def test_operators_are_those_whom_the_embedded_stack_names(
     assert root.user.roles == admin.user.roles == [Role.USER, Role.OPERATOR]
     assert (await sessions.authenticate(root.access_token, NOW)).roles == {Role.USER, Role.OPERATOR}
 
-    tokens = open_tokens(settings)
-    production = Sessions(
-        mongo_database,
-        users=Users(mongo_database),
-        passwords=pool,
-        tokens=tokens,
-        settings=settings.model_copy(update={"embedded": False, "operators": ("grace",)}),
-    )
+    file = settings.data / "keys" / "ed25519.pem" if settings.data else None
+    change = {"embedded": False, "operators": ("grace",), "signing_key_file": file}
+    production = open_sessions(mongo_database, pool, settings.model_copy(update=change))
     assert (await register(production, "grace")).user.roles == [Role.USER]
 
 

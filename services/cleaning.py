@@ -1,0 +1,108 @@
+"""Removes what is over: sessions that have ended, reset links, and revocations of tokens that have expired.
+
+One worker does it at a time, a page of each collection in a round, and begins again where a collection ends. What is
+over stays so: two workers at once do the same, and nobody misses what is gone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+import structlog
+from pymongo.errors import PyMongoError
+
+from services.clock import now
+from services.leases import Leases
+from services.mongo import Collection, Database, Document
+from services.revocations import COLLECTION as REVOCATIONS
+from services.revocations import MARGIN
+from services.tasks import Tasks
+
+LEASE: Final = "cleaning"
+ROUND_SECONDS: Final = 5.0
+PAGE: Final = 100  # documents of each collection that a round looks at
+# Who ended a session and died before its tokens were revoked may come again; and operators look back.
+KEPT: Final = timedelta(days=1)
+
+_logger = structlog.get_logger()
+
+
+class Cleaning:
+    """The cleaning of one worker."""
+
+    def __init__(self, database: Database, leases: Leases, clock: Callable[[], datetime] = now) -> None:
+        self._leases = leases
+        self._now = clock
+        self._passes = (
+            _Pass(database["sessions"], _is_dead_session),
+            _Pass(database["resets"], _is_dead_reset),
+            _Pass(database[REVOCATIONS], _is_dead_revocation),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Clean whenever this worker has the lease, until this ends."""
+        tasks = Tasks()
+        tasks.spawn(self._keep_cleaning())
+        try:
+            yield self
+        finally:
+            await tasks.close()
+            with suppress(PyMongoError):
+                await self._leases.release(LEASE)
+
+    async def _keep_cleaning(self) -> None:
+        while True:
+            try:
+                if await self._leases.hold(LEASE, self._now()):
+                    await self.clean()
+            except PyMongoError as error:
+                _logger.warning("cleaning.waiting", error=repr(error))
+            except Exception:  # whatever it was, the next round may get further
+                _logger.exception("cleaning.failed")
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def clean(self) -> None:
+        """Do a round.
+
+        Raises:
+            PyMongoError: MongoDB did not answer; the next round goes on.
+        """
+        for each in self._passes:
+            await each.go_on(self._now())
+
+
+class _Pass:
+    """Where the cleaning of a collection stands."""
+
+    def __init__(self, collection: Collection, is_over: Callable[[Document, datetime], bool]) -> None:
+        self._collection = collection
+        self._is_over = is_over
+        self._after = ""  # the newest id that was looked at
+
+    async def go_on(self, time: datetime) -> None:
+        """Remove what is over of the next page."""
+        page = await self._collection.find({"_id": {"$gt": self._after}}, limit=PAGE)
+        for document in page:
+            if self._is_over(document, time):
+                await self._collection.delete_one({"_id": document["_id"]})
+        self._after = page[-1]["_id"] if len(page) == PAGE else ""
+
+
+def _is_dead_session(session: Document, time: datetime) -> bool:
+    return _is_over(session["revokedAt"], session["expiresAt"], time)
+
+
+def _is_dead_reset(reset: Document, time: datetime) -> bool:
+    return _is_over(reset["usedAt"], reset["expiresAt"], time)
+
+
+def _is_dead_revocation(revocation: Document, time: datetime) -> bool:
+    until: datetime = revocation["until"]
+    return until + MARGIN < time
+
+
+def _is_over(ended_at: datetime | None, expires_at: datetime, time: datetime) -> bool:
+    return min(ended_at or expires_at, expires_at) + KEPT < time
