@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
 from services.errors import ChatError, UserError, UserErrorCode
-from services.streams import ConversationStream, InboxStream
+from services.streams import Stream
 
 CACHED_OPERATIONS = 512
 TOKENS = 2_000  # of a document; parsing more of them costs the event loop noticeable time
@@ -92,7 +92,7 @@ class Engine:
             result = await result
         return self.response(cast("ExecutionResult", result), request_id)
 
-    async def open_stream(self, executor: Executor[Any], request_id: str) -> ConversationStream | InboxStream:
+    async def open_stream(self, executor: Executor[Any], request_id: str) -> Stream:
         """Resolve a subscription's root field to the stream it asks for.
 
         Raises:
@@ -103,7 +103,7 @@ class Engine:
             stream = await stream
         if isinstance(stream, ExecutionResult):
             raise RequestRefused([formatted(error, request_id) for error in stream.errors or ()])
-        return cast("ConversationStream | InboxStream", stream)
+        return cast("Stream", stream)
 
     def executor(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> Executor[Any]:
         """Return what can run the operation.
