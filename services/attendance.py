@@ -35,7 +35,7 @@ CLOSE_SECONDS: Final = 2.0  # what telling of all devices may take when the proc
 AGAIN_SECONDS: Final = KEEP_SECONDS / 4  # after which a device is told of that nothing has happened to
 CLAIM_SECONDS: Final = 5.0  # how long others leave a dead process to whoever reaps it
 STALE_DEADLINES: Final = 1_000  # that do not count any more, before they are taken out
-LIST_BEATS: Final = 60  # heartbeats between two that keep the list of devices
+LIST_BEATS: Final = 120  # heartbeats between two that keep the list of devices
 
 _logger = structlog.get_logger()
 
@@ -79,6 +79,7 @@ class Attendance:
         self.lease = self._next_lease()
         self.live: frozenset[str] = frozenset()  # leases of all processes, as of the newest heartbeat
         self._is_registered = False  # whether Redis knows the lease, and so may be told of devices
+        self._is_telling_again = False  # of all devices, under a new lease
         self._is_draining = False
         self._attendants: dict[Device, Attendant] = {}
         self._changed: dict[Attendant, None] = {}  # of whom Redis has to be told
@@ -140,7 +141,8 @@ class Attendance:
         if attendant is not None:
             attendant.said_away = says_away == "1"
             if not attendant.said_away:
-                self.touch(attendant)
+                attendant.active_at = _time()
+            self._change(attendant)  # also to be heard of again, where it is too soon for a transition
 
     def _change(self, attendant: Attendant) -> None:
         self._changed[attendant] = None
@@ -197,6 +199,8 @@ class Attendance:
             except BaseException:
                 self._changed |= dict.fromkeys(run)  # whoever is told of twice does not mind
                 raise
+        if self._is_registered:
+            self._is_telling_again = False
 
     async def _tell(self, run: list[Attendant]) -> None:
         lease = self.lease
@@ -279,11 +283,13 @@ class Attendance:
 
     async def _beat(self) -> None:
         life_ms = _ms(self._times.lease_seconds)
-        beat = await self._store.beat(self.lease, life_ms, is_new=not self._is_registered)
+        beat = await self._store.beat(
+            self.lease, life_ms, is_new=not self._is_registered, is_telling=self._is_telling_again
+        )
         if beat.is_lost:
             _logger.warning("attendance.lease_lost", devices=len(self._attendants))
             self._forget()
-            beat = await self._store.beat(self.lease, life_ms, is_new=True)
+            beat = await self._store.beat(self.lease, life_ms, is_new=True, is_telling=self._is_telling_again)
         self.live = beat.live
         self._is_registered = True
         if self._changed:
@@ -320,6 +326,7 @@ class Attendance:
         for attendant in self._attendants.values():
             attendant.told, attendant.is_listed = None, False
         self._changed = dict.fromkeys(self._attendants.values())
+        self._is_telling_again = bool(self._changed)
 
     def _next_lease(self) -> str:
         return f"{self._instance}.{next(self._leases)}"

@@ -166,8 +166,9 @@ redis.call('PUBLISH', ARGV[1], version)
 """
 )
 
-# A process is there. Where no process has been for a moment, or Redis has lost what it knew, another era begins: nobody
-# who is not known is taken for absent, and nobody is reaped, until all have had time to tell of their devices.
+# A process is there. Where no process has been for a moment, Redis has lost what it knew, or a process is not done with
+# telling of its devices, another era begins: nobody who is not known is taken for absent, and nobody is reaped, until
+# all have had time to tell.
 _BEAT = Script(
     _NOW
     + f"""
@@ -176,7 +177,7 @@ if ARGV[4] ~= '1' and (not ends or tonumber(ends) <= now) then is_lost = 1
 else redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[2])), ARGV[1]) end
 local era = redis.call('HMGET', KEYS[2], 'run', 'since', 'beat')
 local since = tonumber(era[2] or '0')
-if era[1] ~= ARGV[3] or now - tonumber(era[3] or '0') > tonumber(ARGV[5]) then since = now end
+if era[1] ~= ARGV[3] or now - tonumber(era[3] or '0') > tonumber(ARGV[5]) or ARGV[6] == '1' then since = now end
 redis.call('HSET', KEYS[2], 'run', ARGV[3], 'since', text(since), 'beat', text(now))
 redis.call('EXPIRE', KEYS[1], {KEEP_SECONDS})
 redis.call('EXPIRE', KEYS[2], {KEEP_SECONDS})
@@ -201,13 +202,13 @@ class PresenceTimes:
     """How long everything takes."""
 
     lease_seconds: float = 15.0  # after which a process that is not heard of is dead
-    beat_seconds: float = 1.0  # between two signs of life
+    beat_seconds: float = 0.5  # between two signs of life
     grace_seconds: float = 12.0  # after the last connection closed
     drain_grace_seconds: float = 30.0  # the same where the process is being stopped
     idle_seconds: float = 300.0  # without an operation
     gap_seconds: float = 5.0  # between two transitions of a user
     valid_seconds: float = 300.0  # how long what was told may be believed
-    settle_seconds: float = 3.0  # after which all processes have told Redis of all that it lost
+    settle_seconds: float = 2.0  # after which all processes have told Redis of all that it lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,10 +327,17 @@ class PresenceStore:
 
     # ------------------------------------------------------------ leases
 
-    async def beat(self, lease: str, life_ms: int, *, is_new: bool) -> Beat:
-        """Renew a lease, or begin it."""
+    async def beat(self, lease: str, life_ms: int, *, is_new: bool, is_telling: bool) -> Beat:
+        """Renew a lease, or begin it, and say whether there are devices of which nothing is told yet under it."""
         now_ms, is_lost, since_ms, dead, live = await self._redis.run(
-            _BEAT, [_LEASES, _ERA], lease, life_ms, self._redis.run_id or "", int(is_new), self._settle_ms
+            _BEAT,
+            [_LEASES, _ERA],
+            lease,
+            life_ms,
+            self._redis.run_id or "",
+            int(is_new),
+            self._settle_ms,
+            int(is_telling),
         )
         return Beat(
             now_ms=int(now_ms),
