@@ -29,7 +29,7 @@ from services.presence_store import (
 from services.redis import Redis, RedisFailedError
 from services.tasks import Tasks
 
-TOLD_AT_ONCE: Final = 500  # devices in one round trip
+TOLD_AT_ONCE: Final = 100  # devices in one round trip: whoever else speaks to Redis waits for no more
 TICK_SECONDS: Final = 0.05  # how late something is told whose time has come
 CLOSE_SECONDS: Final = 2.0  # what telling of all devices may take when the process ends
 AGAIN_SECONDS: Final = KEEP_SECONDS / 4  # after which a device is told of that nothing has happened to

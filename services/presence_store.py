@@ -36,6 +36,7 @@ class Status(IntEnum):
 _NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local newest = time[1] * 1000000 + time[2]
 local function text(number) return string.format('%.0f', number) end
 """
 
@@ -64,7 +65,7 @@ local function settle(key, channel, gap)
       wait = free - now
     else
       shown = wanted
-      local version = text(math.max(tonumber(fields.pv or '0') + 1, now))
+      local version = text(math.max(tonumber(fields.pv or '0') + 1, newest))
       redis.call('HSET', key, 'status', shown, 'pv', version, 'at', text(now))
       redis.call('PUBLISH', channel, table.concat({{version, shown, text(now), fields.seen or '0', total}}, ' '))
       if shown == 0 or now - tonumber(fields.written or '0') >= {WRITE_MS} then
@@ -159,7 +160,7 @@ return {text(now), found[1] or '', found[2] or '0', found[3] or '', total, devic
 _REREAD = Script(
     _NOW
     + f"""
-local version = text(math.max(tonumber(redis.call('HGET', KEYS[1], 'pv') or '0') + 1, now))
+local version = text(math.max(tonumber(redis.call('HGET', KEYS[1], 'pv') or '0') + 1, newest))
 redis.call('HSET', KEYS[1], 'pv', version)
 redis.call('EXPIRE', KEYS[1], {KEEP_SECONDS})
 redis.call('PUBLISH', ARGV[1], version)

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -186,7 +187,7 @@ async def test_what_was_told_is_confirmed_before_it_ends(stack: StackProcess) ->
         told = [first, *[await watching.any_update() for _ in range(4)]]
 
     assert {presence["status"] for presence in told} == {"ONLINE"}
-    for before, after in zip(told, told[1:], strict=False):
+    for before, after in pairwise(told):
         assert datetime.fromisoformat(after["asOf"]) < datetime.fromisoformat(before["validUntil"])
 
 
