@@ -16,9 +16,9 @@ import structlog
 
 from services.bus import Bus
 from services.last_seen import LastSeen
+from services.presence_scripts import KEEP_SECONDS
 from services.presence_store import (
     INSTANCE_CHANNEL,
-    KEEP_SECONDS,
     Change,
     Device,
     PresenceStore,

@@ -188,8 +188,11 @@ class PresenceWatch:
                     continue  # what was told stands until it is known better
             elif watched is not None and watched.known.state is not None:
                 told = watched.known.state
-                if known.state.version < told.version and known.state.status is not None:
-                    self._unsure.add(user_id)  # something newer was heard meanwhile
+                # A version that went back is that of a Redis which has forgotten, unless something was heard meanwhile.
+                if known.state.version < told.version and (
+                    known.state.status is not None or known.state.as_of_ms <= told.as_of_ms
+                ):
+                    self._unsure.add(user_id)
                     continue
             self._take(user_id, known)
 

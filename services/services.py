@@ -13,7 +13,7 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from ulid import ULID
 
 from services import cache as caches
-from services import log_cache, presence_store, receipt_cache, typing
+from services import log_cache, presence_scripts, receipt_cache, typing
 from services.attendance import Attendance
 from services.blocks import Blocks
 from services.bus import Bus
@@ -56,7 +56,7 @@ SCRIPTS: Final = (
     *caches.SCRIPTS,
     *log_cache.SCRIPTS,
     *receipt_cache.SCRIPTS,
-    *presence_store.SCRIPTS,
+    *presence_scripts.SCRIPTS,
     *typing.SCRIPTS,
 )
 
