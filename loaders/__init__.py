@@ -7,11 +7,13 @@ from strawberry.dataloader import DataLoader
 
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
+from loaders.presence import presence_by_user
 from loaders.receipts import Reader, receipts_by_conversation, receipts_by_reader
 from loaders.senders import Sender, by_sender
 from loaders.users import users_by_id
 from services.messages import Message, Place
 from services.mutes import Muter
+from services.presence import Presence
 from services.receipts import Receipts
 from services.senders import SendPermission
 from services.services import Services
@@ -23,6 +25,7 @@ class Loaders:
     """All loaders of one operation."""
 
     users: DataLoader[str, User | None]
+    presence: DataLoader[str, Presence]
     mutes: DataLoader[Muter, datetime | None]
     receipts: DataLoader[Reader, Receipts | None]
     all_receipts: DataLoader[str, list[Receipts]]  # of a conversation's active members
@@ -35,6 +38,7 @@ def make_loaders(services: Services) -> Loaders:
     """Return new loaders."""
     return Loaders(
         users=DataLoader(load_fn=users_by_id(services.profiles)),
+        presence=DataLoader(load_fn=presence_by_user(services.presence)),
         mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
         receipts=DataLoader(load_fn=receipts_by_reader(services.receipts)),
         all_receipts=DataLoader(load_fn=receipts_by_conversation(services.receipts)),

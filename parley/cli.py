@@ -190,6 +190,17 @@ def reconnect(
 
 
 @bench.command()
+def presence(
+    connections: Annotated[int, typer.Option(min=11, help="Idle sockets, each of a user of its own.")] = 10_000,
+    users: Annotated[int, typer.Option(min=1, help="People who come online at once.")] = 1_000,
+    watchers: Annotated[int, typer.Option(min=1, help="Subscribers, each of 200 of them.")] = 1_000,
+    hold: Annotated[float, typer.Option(min=1, help="Seconds for which Redis's commands are counted.")] = 10,
+) -> None:
+    """Measure presence: Redis commands a second by idle sockets; frames and executions of many changes."""
+    _judge(_bench("presence").main(connections, users, watchers, hold))
+
+
+@bench.command()
 def history(
     messages: Annotated[
         list[int] | None, typer.Option(min=200, help="Messages of a conversation; repeat it, the shortest first.")

@@ -48,6 +48,7 @@ class DrainingServer(uvicorn.Server):
         everything has no use for that, and sets the time that it takes to 0.
         """
         sockets.services.health.draining = True
+        sockets.services.attendance.drain()
         await self._pause(self._settings.drain_seconds)
         leaving = tuple(sockets.open)
         step = max(1, math.ceil(len(leaving) * STEP_SECONDS / max(self._settings.closing_seconds, STEP_SECONDS)))

@@ -23,8 +23,7 @@ from pymongo.errors import PyMongoError
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
 from services.errors import ChatError, UserError, UserErrorCode
-from services.session_notices import SessionStream
-from services.streams import ConversationStream, InboxStream
+from services.streams import Stream
 
 CACHED_OPERATIONS = 512
 TOKENS = 2_000  # of a document; parsing more of them costs the event loop noticeable time
@@ -32,7 +31,6 @@ TOKENS = 2_000  # of a document; parsing more of them costs the event loop notic
 _logger = structlog.get_logger()
 
 type Errors = list[dict[str, Any]]
-type Stream = ConversationStream | InboxStream | SessionStream
 
 
 class RequestRefused(Exception):

@@ -22,6 +22,8 @@ from ulid import ULID
 from parley.execution import Engine, Operation, RequestRefused, formatted
 from parley.frames import SharedText
 from parley.inbox import Inbox
+from parley.latest import Latest
+from parley.latest import Reader as LatestReader
 from parley.protocol import NEXT_TAIL
 from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
@@ -32,7 +34,7 @@ from services.log import Log
 from services.receipts import WatchedReceipts
 from services.services import Services
 from services.session_notices import SessionStream
-from services.streams import CaughtUp, ConversationStream, Update
+from services.streams import CaughtUp, ConversationStream, PresenceStream, TypingStream, Update
 from services.tasks import Tasks
 
 RETRY_SECONDS = 0.5
@@ -62,6 +64,10 @@ class Subscriber(Protocol):
 
     async def drained(self) -> None:
         """Wait until there is room for more results."""
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there is no room for what may be left out."""
 
 
 @dataclass(slots=True, eq=False)
@@ -343,6 +349,7 @@ class Fanout:
         self._services = services
         self._rooms: dict[str, _Room] = {}
         self._tasks = Tasks()
+        self.latest = Latest(engine, services, self._tasks)
 
     async def close(self) -> None:
         """End what is still being told."""
@@ -355,11 +362,20 @@ class Fanout:
         context: Context,
         subscriber: Subscriber,
         request_id: str,
-    ) -> Reader | Inbox | SessionFollower | None:
+    ) -> Reader | Inbox | LatestReader | SessionFollower | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
         try:
             executor = self._engine.executor(operation, variables, context)
             stream = await self._engine.open_stream(executor, request_id)
+            if isinstance(stream, PresenceStream | TypingStream):
+                return await self.latest.follow(
+                    stream,
+                    subscriber,
+                    operation=operation,
+                    variables=variables,
+                    context=context,
+                    executor=executor,
+                )
             follow = partial(self._follow, _Asked(operation, variables, context, executor))
             if isinstance(stream, ConversationStream):
                 return await follow(stream, subscriber)

@@ -117,3 +117,7 @@ class _Part:
 
     async def drained(self) -> None:
         await self._subscriber.drained()
+
+    @property
+    def is_crowded(self) -> bool:
+        return self._subscriber.is_crowded

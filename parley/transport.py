@@ -24,6 +24,7 @@ from parley.session_notices import Ends, SessionFollower, SessionNotices
 from parley.sweeper import Sweeper
 from resolvers.context import Context
 from services import clock
+from services.attendance import Attendant
 from services.errors import TokenExpired, Unauthenticated
 from services.services import Services
 from services.tasks import Tasks
@@ -91,7 +92,7 @@ class Outbox:
         """Return the oldest frame."""
         frame = self._frames.popleft()
         self._bytes -= len(frame)
-        if self._room is not None and self._is_half_empty():
+        if self._room is not None and self.is_half_empty:
             self.release()
         return frame
 
@@ -103,7 +104,7 @@ class Outbox:
 
     async def half_empty(self) -> None:
         """Wait until less than half of it is used."""
-        while not self._is_half_empty():
+        while not self.is_half_empty:
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
@@ -114,7 +115,9 @@ class Outbox:
             self._room.set_result(None)
         self._room = None
 
-    def _is_half_empty(self) -> bool:
+    @property
+    def is_half_empty(self) -> bool:
+        """Whether less than half of it is used."""
         return len(self._frames) < OUTBOX_FRAMES // 2 and self._bytes < OUTBOX_BYTES // 2
 
 
@@ -122,6 +125,7 @@ class Socket(asyncio.Protocol):
     """One client's connection, as uvicorn makes it of an HTTP one (`uvicorn.Config(ws=Socket)`)."""
 
     __slots__ = (
+        "_attendant",
         "_claims",
         "_connection",
         "_gone_at",
@@ -144,6 +148,7 @@ class Socket(asyncio.Protocol):
         self._connection = protocol.Connection(time.monotonic())
         self._claims: Claims | None = None
         self._notices: SessionNotices | None = None  # until somebody subscribes to `session`
+        self._attendant: Attendant | None = None  # of the presence; None while nobody is let in
         self._outbox: Outbox | None = None  # None while the kernel takes everything at once
         self._leave_by = math.inf  # when a client that is asked to leave is closed, whatever is being answered
         self._gone_at = math.inf  # when the connection is cut after the close frame
@@ -200,6 +205,9 @@ class Socket(asyncio.Protocol):
         self._gone_at = 0.0
         self._sockets.open.discard(self)
         self._sockets.sweeper.forget(self)
+        if self._attendant is not None:
+            self._sockets.services.attendance.disconnect(self._attendant)
+            self._attendant = None
         if (close := self._connection.close(CloseCode.NORMAL, "")) is not None:
             self._stop(close.ended)
         self._notices = None  # its followers know this socket, and should not wait for a garbage collection
@@ -352,6 +360,8 @@ class Socket(asyncio.Protocol):
             case protocol.Init(payload):
                 self._spawn(self._let_in(payload))
             case protocol.Subscribe(operation):
+                if self._attendant is not None:
+                    self._sockets.services.attendance.touch(self._attendant)
                 operation.work = self._spawn(self._run(event))
             case protocol.Complete(operation):
                 self._stop((operation,))
@@ -382,6 +392,9 @@ class Socket(asyncio.Protocol):
         else:
             ack = self._connection.ack()
             if ack is not None:
+                if self._claims is not None:
+                    attendance = self._sockets.services.attendance
+                    self._attendant = attendance.connect(self._claims.user_id, self._claims.session_id)
                 self.send(ack)
                 self._look_in_time()
 
@@ -457,6 +470,11 @@ class Socket(asyncio.Protocol):
                 return
             self._outbox.put(frame)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether half of the outbox is used."""
+        return self._outbox is not None and not self._outbox.is_half_empty
+
     async def drained(self) -> None:
         """Wait until there is room for more."""
         if self._outbox is not None:
@@ -521,6 +539,10 @@ class _Answer:
 
     def fail(self) -> None:
         self._socket.fail()
+
+    @property
+    def is_crowded(self) -> bool:
+        return self._socket.is_crowded
 
     async def drained(self) -> None:
         await self._socket.drained()

@@ -75,7 +75,7 @@ async def update_profile(
     info: Info, display_name: str | None, avatar_url: str | None, share_presence: bool | None
 ) -> Payload:
     changes = given(avatar_url=avatar_url) | not_null(display_name=display_name, share_presence=share_presence)
-    return Payload(user=await info.context.services.profiles.update(info.context.viewer_id, changes))
+    return Payload(user=await info.context.services.presence.update_profile(info.context.viewer_id, changes))
 
 
 @refusable

@@ -6,15 +6,17 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import conversations, events, health, nodes, sessions, users
+from resolvers import conversations, events, health, nodes, presence, sessions, typing, users
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
 from schema.errors import InputError
 from schema.events import ConversationUpdate
 from schema.health import Health
 from schema.messages import Message, MessageMutations
+from schema.presence import Presence, PresenceMutations
 from schema.receipts import ReceiptMutations
 from schema.sessions import Session, SessionMutations, SessionNotice
+from schema.typing import TypingMutations, TypingState
 from schema.users import User, UserMutations
 from schema.view import DateTime, resolved
 from schema.viewer import Viewer
@@ -32,11 +34,22 @@ class Query:
     conversation: Conversation | None = resolved(
         conversations.conversation, Conversation | None, "A conversation by id; null for whoever is not a member."
     )
+    presence: list[Presence] = resolved(
+        presence.presence, list[Presence], "Whether people are there, in the order of their ids."
+    )
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(SessionMutations, UserMutations, ConversationMutations, MessageMutations, ReceiptMutations):
+class Mutation(
+    SessionMutations,
+    UserMutations,
+    ConversationMutations,
+    MessageMutations,
+    ReceiptMutations,
+    TypingMutations,
+    PresenceMutations,
+):
     pass
 
 
@@ -51,6 +64,17 @@ class Subscription:
         resolver=events.inbox_updates,
         graphql_type=ConversationUpdate,
         description="All of the caller's conversations, also those joined later, each as in `conversationUpdates`.",
+    )
+    typing = strawberry.subscription(
+        resolver=typing.typing_changes,
+        graphql_type=TypingState,
+        description="Who is typing in a conversation: what there is when somebody is, then whenever that changes.",
+    )
+    presence = strawberry.subscription(
+        resolver=presence.presence_changes,
+        graphql_type=Presence,
+        description="Whether at most 200 people are there: each as it is now, then whenever it changes, and again "
+        "before `validUntil`.",
     )
     session = strawberry.subscription(
         resolver=sessions.session,

@@ -5,7 +5,7 @@ from datetime import datetime
 import strawberry
 
 from resolvers import conversations as resolvers
-from resolvers import receipts
+from resolvers import receipts, typing
 from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.messages import Message
@@ -68,6 +68,7 @@ class Conversation(Node):
     pinned_messages: list[Message] = resolved(
         resolvers.pinned_messages, list[Message], "The pinned ones of those that the caller may read, newest pin first."
     )
+    typing: list[User] = resolved(typing.of_conversation, list[User], "Who is typing in it now.")
     cursor: str = resolved(
         resolvers.cursor, str, "Where a subscription has to start so that nothing after this read is missed."
     )

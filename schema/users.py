@@ -4,10 +4,12 @@ from datetime import datetime
 
 import strawberry
 
+from resolvers import presence
 from resolvers import users as resolvers
 from schema.connections import Node
 from schema.errors import Refusable
-from schema.view import field, mutation, view
+from schema.presence import Presence
+from schema.view import field, mutation, resolved, view
 from services import users
 from services.users import Role
 
@@ -19,6 +21,7 @@ class User(Node):
     handle: str = field("The name to find the person by; unique, and never given twice.")
     display_name: str = field("The name to show.")
     avatar_url: str | None = field("Where the person's picture is; null when there is none.")
+    presence: Presence = resolved(presence.of_user, Presence, "Whether the person is there.")
     created_at: datetime = field("When the account was made.")
 
 

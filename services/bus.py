@@ -8,7 +8,7 @@ they may have missed something. Decision 2 says why this is not broadcaster.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -113,14 +113,19 @@ class Bus:
         False means that Redis is away: the channel is subscribed as soon as it is back, and the listeners
         are told then.
         """
-        confirmed = self._channels.get(channel)
-        if confirmed is None:
-            confirmed = self._channels[channel] = asyncio.Event()
-            if self._listening is not None:
-                await self._command("SUBSCRIBE", channel)
+        return await self.subscribe_all([channel])
+
+    async def subscribe_all(self, channels: Sequence[str]) -> bool:
+        """Listen to some channels by one command, as `subscribe` does; return whether Redis has confirmed all."""
+        fresh = {channel: asyncio.Event() for channel in channels if channel not in self._channels}
+        self._channels |= fresh
+        confirmed = [self._channels[channel] for channel in channels]
+        if fresh and self._listening is not None:
+            await self._command("SUBSCRIBE", *fresh)
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
-                await confirmed.wait()
+                for event in confirmed:
+                    await event.wait()
         except TimeoutError:
             return False
         return True

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
         description="Web origins, besides the API's own, that browsers may call from; comma-separated, * for all.",
     )
 
+    away_seconds: float = Field(
+        default=300.0, gt=0, description="After how long without an operation a device counts as away."
+    )
+    presence_seconds: float = Field(
+        default=300.0, ge=1, description="How long a presence may be believed that was told; it is confirmed before."
+    )
     drain_seconds: float = Field(
         default=2.0, ge=0, le=10, description="How long a stopping process is unready before it closes sockets."
     )

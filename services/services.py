@@ -13,7 +13,8 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from ulid import ULID
 
 from services import cache as caches
-from services import log_cache, receipt_cache
+from services import log_cache, presence_scripts, receipt_cache, typing
+from services.attendance import Attendance
 from services.blocks import Blocks
 from services.bus import Bus
 from services.cache import Cache, Trust
@@ -23,6 +24,7 @@ from services.feeds import Feeds
 from services.health import HealthChecks
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
+from services.last_seen import LastSeen
 from services.log import Logs
 from services.log_cache import LogCache
 from services.messages import Messages
@@ -30,6 +32,9 @@ from services.mongo import Database
 from services.mutes import Mutes
 from services.outbox import Outbox
 from services.passwords import Passwords
+from services.presence import PresenceService
+from services.presence_store import PresenceStore, PresenceTimes
+from services.presence_watch import PresenceWatch
 from services.profiles import Profiles
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
@@ -40,6 +45,7 @@ from services.sessions import Sessions
 from services.streams import Streams
 from services.tasks import Tasks
 from services.tokens import Tokens, open_tokens
+from services.typing import Typing, TypingEnds
 from services.unread import Unread
 from services.users import Users
 
@@ -47,7 +53,13 @@ WARM: Final = 100  # conversations that a new process has in memory before anybo
 WARM_AFTER_SECONDS: Final = (
     caches.QUIET_SECONDS + 1.0
 )  # by then Redis may be believed: MongoDB has to be asked for less
-SCRIPTS: Final = (*caches.SCRIPTS, *log_cache.SCRIPTS, *receipt_cache.SCRIPTS)
+SCRIPTS: Final = (
+    *caches.SCRIPTS,
+    *log_cache.SCRIPTS,
+    *receipt_cache.SCRIPTS,
+    *presence_scripts.SCRIPTS,
+    *typing.SCRIPTS,
+)
 
 _logger = structlog.get_logger()
 
@@ -72,6 +84,10 @@ class Services:
     receipts: ReceiptService
     unread: Unread
     inboxes: Inboxes
+    presence: PresenceService
+    presence_watch: PresenceWatch
+    attendance: Attendance
+    typing: Typing
     cache: Cache
     streams: Streams
     health: HealthChecks
@@ -97,7 +113,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
         outbox = await stack.enter_async_context(Outbox(database, producer).running())
         logs = await stack.enter_async_context(
-            Logs(database, outbox, LogCache(cache), (Invitations(bus), outbox)).running()
+            Logs(database, outbox, LogCache(cache), (Invitations(bus), TypingEnds(redis), outbox)).running()
         )
         tasks = Tasks()
         stack.push_async_callback(tasks.close)
@@ -108,11 +124,22 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         conversations = Conversations(database, logs, users, blocks, epoch)
         senders = Senders(logs, users, blocks)
         mutes = Mutes(database, conversations)
+        profiles = Profiles(users, cache)
+        last_seen = await stack.enter_async_context(LastSeen(database).running())
+        times = PresenceTimes(idle_seconds=settings.away_seconds, valid_seconds=settings.presence_seconds)
+        store = PresenceStore(redis, times)
+        presence = PresenceService(store, profiles, last_seen, bus, times)
+        attendance = await stack.enter_async_context(
+            Attendance(redis, bus, store, last_seen, instance=instance, times=times).running()
+        )
+        presence_watch = await stack.enter_async_context(
+            PresenceWatch(redis, bus, store, presence, attendance=attendance, times=times).running()
+        )
         yield Services(
             settings=settings,
             instance=instance,
             users=users,
-            profiles=Profiles(users, cache),
+            profiles=profiles,
             tokens=tokens,
             sessions=Sessions(
                 database,
@@ -132,6 +159,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,
+            presence=presence,
+            presence_watch=presence_watch,
+            attendance=attendance,
+            typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds).running()),
             cache=cache,
             streams=Streams(feeds, epoch),
             health=HealthChecks(

@@ -12,6 +12,7 @@ from services.feeds import Feeds
 from services.log import Log
 from services.positions import Position, position
 from services.receipts import ReceiptMoved
+from services.session_notices import SessionStream
 
 INBOX_CURSORS = 500
 FARTHEST = 5_000  # entries that are replayed at most; further behind, reading the conversation anew is cheaper
@@ -78,6 +79,32 @@ class InboxStream:
 
 
 @dataclass(frozen=True, slots=True)
+class PresenceStream:
+    """A subscription to the presence of some users."""
+
+    user_ids: tuple[str, ...]
+
+    def __aiter__(self) -> Never:
+        """Look like the async iterable that GraphQL asks for."""
+        raise TypeError("a stream is served, not iterated")
+
+
+@dataclass(frozen=True, slots=True)
+class TypingStream:
+    """A subscription to who is typing in a conversation."""
+
+    viewer_id: str
+    conversation_id: str
+
+    def __aiter__(self) -> Never:
+        """Look like the async iterable that GraphQL asks for."""
+        raise TypeError("a stream is served, not iterated")
+
+
+type Stream = ConversationStream | InboxStream | PresenceStream | TypingStream | SessionStream
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Where a stream begins: after `sequence`, with a notice first when that is not where it was asked to."""
 
@@ -105,6 +132,16 @@ class Streams:
         if place is not None and place.conversation_id != conversation_id:
             raise BadUserInput("`after` is a cursor of another conversation.")
         return ConversationStream(viewer_id, conversation_id, place)
+
+    def typing(self, viewer_id: str, conversation_id: str) -> TypingStream:
+        """Return the stream that was asked for; whether its viewer is a member is seen when it begins.
+
+        Raises:
+            Missing: there cannot be such a conversation.
+        """
+        if ids.kind(conversation_id) != "cnv":
+            raise Missing("There is no such conversation.")
+        return TypingStream(viewer_id, conversation_id)
 
     def inbox(self, viewer_id: str, after: Sequence[str]) -> InboxStream:
         """Return the stream that was asked for.

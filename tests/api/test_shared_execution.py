@@ -32,6 +32,7 @@ from tests.local_api import LocalApi, local_api
 from tests.stack_process import StackProcess
 
 LEVELS = 6
+MOMENTS = {"asOf", "validUntil"}  # when something was read: not even the same viewer sees it twice
 SCHEMA = graphql_schema()
 CHANGES: list[tuple[str, Json]] = [
     (EDIT, {"body": "hello"}),
@@ -110,7 +111,11 @@ class Writer:
             parts = [self.fragment(each, levels) for each in SCHEMA.get_possible_types(type_)]
         else:
             assert isinstance(type_, GraphQLObjectType)
-            fields = [each for each in type_.fields.items() if levels > 1 or not self.has_fields(each[1])]
+            fields = [
+                each
+                for each in type_.fields.items()
+                if each[0] not in MOMENTS and (levels > 1 or not self.has_fields(each[1]))
+            ]
             parts = [self.field(name, field_, levels) for name, field_ in self.some(fields)]
             if self.maybe():
                 parts.append(self.fragment(type_, levels - 1) if levels > 1 else "__typename")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, floor, history, machine, reconnect, results
+from tests.bench import connections, fanout, floor, history, machine, presence, reconnect, results
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +45,16 @@ def test_reconnecting_sockets_all_catch_up(directory: Path) -> None:
 
     (run,) = json.loads((directory / "reconnect.jsonl").read_text())["medians"]
     assert (run["caught_up"], run["lost"], run["doubled"], run["disordered"]) == (20, 0, 0, 0)
+
+
+def test_presence_is_told_once_and_idle_sockets_ask_redis_nothing(directory: Path) -> None:
+    assert presence.main(connections=60, users=30, watchers=10, hold=2)
+
+    figures = json.loads((directory / "presence.jsonl").read_text())
+    few, many = figures["idle"]
+    assert (few["stayed"], many["stayed"]) == (10, 60)
+    assert figures["change"]["frames_per_change_and_watcher"] == 1
+    assert figures["change"]["executions_per_change"] == 1
 
 
 def test_reading_far_back_is_right(directory: Path) -> None:

@@ -1,0 +1,241 @@
+"""Measures presence: `parley bench presence [--connections 10000] [--users 1000] [--watchers 1000] [--hold 10]`.
+
+First how many commands a second Redis runs, those inside of scripts included, for a process with ten sockets and for
+the same with many, each of a user of its own, all of them idle but for their pings. Then many users come online at
+once, who are watched by many subscribers, each of 200 of them: what each subscriber gets, and how many executions it
+takes. The API process of the second part is in the bench's own, so that its executions can be counted.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import redis.asyncio as redis
+
+from services.clock import now
+from services.config import Settings
+from services.mongo import Database
+from services.presence import USERS
+from services.tasks import gather_some
+from services.tokens import Tokens, open_tokens
+from services.users import Role, Users
+from tests.bench import machine, results, servers
+from tests.clients import Api
+from tests.faults.harness import until
+from tests.local_api import local_api
+from tests.raw_socket import TEXT, RawSocket, frame
+from tests.stack_process import StackProcess, running_stack
+
+FEW = 10
+AT_ONCE = 200  # connecting
+SETTLE_SECONDS = 5.0  # everything that connecting costs has been done
+PONG = frame(TEXT, b'{"type":"pong"}')
+WATCH = "subscription ($ids: [ID!]!) { presence(userIds: $ids) { userId status asOf validUntil connectionCount } }"
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The figures of idle connections."""
+
+    connections: int
+    stayed: int
+    commands_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The figures of many changes at once."""
+
+    users: int
+    watchers: int
+    frames: int  # that have come, after those with which each subscription began
+    frames_per_change_and_watcher: float
+    missing: int  # changes that a watcher was not told of
+    executions_per_change: float
+    seconds: float  # from the first connection until the last frame
+
+
+class Client:
+    """A socket that answers pings and counts what comes of its subscription."""
+
+    def __init__(self, socket: RawSocket) -> None:
+        self.socket = socket
+        self.frames = 0
+        self.seen: Counter[str] = Counter()  # frames that said ONLINE, by user
+        self.is_open = True
+
+    async def read(self) -> None:
+        try:
+            while True:
+                first, length = await self.socket.reader.readexactly(2)
+                if length >= 126:
+                    length = int.from_bytes(await self.socket.reader.readexactly(2 if length == 126 else 8))
+                payload = await self.socket.reader.readexactly(length)
+                if first & 0xF == TEXT:
+                    self._take(orjson.loads(payload))
+        except (OSError, asyncio.IncompleteReadError):
+            self.is_open = False
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "ping":
+            self.socket.send(PONG)
+        elif message["type"] == "next":
+            self.frames += 1
+            presence = message["payload"]["data"]["presence"]
+            self.seen[presence["userId"]] += presence["status"] == "ONLINE"
+
+
+def main(connections: int, users: int, watchers: int, hold: float) -> bool:
+    """Measure and print the figures; return whether all stayed, and nothing was missing or doubled."""
+    if connections > machine.most_sockets():
+        raise SystemExit(f"parley: a process may hold {machine.most_sockets()} sockets here: raise `ulimit -Hn`.")
+    environment = {"PARLEY_ACCESS_TOKEN_SECONDS": str(servers.TOKEN_SECONDS)}
+    with (
+        machine.shared(),
+        tempfile.TemporaryDirectory(prefix="parley-bench-") as directory,
+        running_stack(Path(directory), replicas=1, workers=1, environment=environment) as stack,
+    ):
+        idle, change = asyncio.run(_measure(stack, connections, users, watchers, hold))
+    print(
+        results.table(
+            ("sockets", "stayed", "Redis commands/s"),
+            ((f"{run.connections:,}", f"{run.stayed:,}", f"{run.commands_per_second:.1f}") for run in idle),
+        )
+    )
+    print(
+        results.table(
+            (
+                "users",
+                "watchers",
+                "frames",
+                "per change and watcher",
+                "missing",
+                "executions per change",
+                "s until all",
+            ),
+            [
+                (
+                    f"{change.users:,}",
+                    f"{change.watchers:,}",
+                    f"{change.frames:,}",
+                    f"{change.frames_per_change_and_watcher:.3f}",
+                    f"{change.missing}",
+                    f"{change.executions_per_change:.3f}",
+                    f"{change.seconds:.1f}",
+                )
+            ],
+        )
+    )
+    results.keep("presence", {"idle": [asdict(run) for run in idle], "change": asdict(change)})
+    return all(run.stayed == run.connections for run in idle) and not change.missing
+
+
+async def _measure(
+    stack: StackProcess, connections: int, users: int, watchers: int, hold: float
+) -> tuple[list[Idle], Change]:
+    settings = Settings(
+        mongo_url=stack.url("mongo"),
+        redis_url=stack.url("redis"),
+        kafka_url=stack.url("kafka"),
+        embedded=True,
+        data=stack.directory,
+        access_token_seconds=servers.TOKEN_SECONDS,
+    )
+    tokens = open_tokens(settings)
+    people = await _people(settings, users)
+    await asyncio.to_thread(machine.wait_until_idle)
+    async with Api(stack.urls[0]) as api, redis.Redis.from_url(stack.url("redis")) as client:
+        # Presence needs no account: those who only connect have none.
+        strangers = [f"usr_{number:026d}" for number in range(connections)]
+        idle = [await _idle(api, client, tokens, strangers[:count], hold) for count in (FEW, connections)]
+    return idle, await _change(stack, tokens, people, watchers)
+
+
+async def _people(settings: Settings, count: int) -> list[str]:
+    """Return the ids of so many new accounts without a password."""
+    database = Database(settings)
+    users = Users(database)
+    made = await gather_some(
+        users.create(handle=f"p{number}", display_name=None, password_hash="", roles=[Role.USER], now=now())
+        for number in range(count)
+    )
+    database.close()
+    return [user.id for user in made]
+
+
+async def _connect(api: Api, tokens: Tokens, user_ids: Sequence[str], stack: AsyncExitStack) -> list[Client]:
+    """Connect each of these users once."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def come(user_id: str) -> Client:
+        session_id = user_id.replace("usr_", "ses_") + "_" + "0" * 26
+        token, _ = tokens.issue(user_id=user_id, session_id=session_id, roles=[Role.USER], now=now())
+        async with gate:
+            socket = await stack.enter_async_context(RawSocket.open(api))
+            await socket.enter(token)
+        client = Client(socket)
+        reading = asyncio.create_task(client.read())
+        stack.callback(reading.cancel)
+        return client
+
+    return await asyncio.gather(*(come(user_id) for user_id in user_ids))
+
+
+async def _idle(api: Api, client: "redis.Redis", tokens: Tokens, user_ids: Sequence[str], hold: float) -> Idle:
+    """Hold these users' sockets, and count what Redis is asked meanwhile."""
+    async with AsyncExitStack() as stack:
+        clients = await _connect(api, tokens, user_ids, stack)
+        await asyncio.sleep(SETTLE_SECONDS)
+        before, began = await _commands(client), time.monotonic()
+        await asyncio.sleep(hold)
+        commands, seconds = await _commands(client) - before, time.monotonic() - began
+        stayed = sum(each.is_open for each in clients)
+    await asyncio.sleep(SETTLE_SECONDS)
+    return Idle(len(user_ids), stayed, round(commands / seconds, 1))
+
+
+async def _commands(client: "redis.Redis") -> int:
+    return int((await client.info("stats"))["total_commands_processed"])
+
+
+async def _change(stack: StackProcess, tokens: Tokens, people: Sequence[str], watchers: int) -> Change:
+    """Bring all these people online while they are watched."""
+    watched = min(USERS, len(people))
+    async with (
+        local_api(stack, access_token_seconds=servers.TOKEN_SECONDS) as local,
+        Api(local.url) as api,
+        AsyncExitStack() as exit_stack,
+    ):
+        those = [f"usr_{'z' * 16}{number:010d}" for number in range(watchers)]
+        clients = await _connect(api, tokens, those, exit_stack)
+        for number, client in enumerate(clients):
+            ids = [people[(number * watched + each) % len(people)] for each in range(watched)]
+            payload = {"query": WATCH, "variables": {"ids": ids}}
+            client.socket.tell({"id": "1", "type": "subscribe", "payload": payload})
+        await until(lambda: all(client.frames >= watched for client in clients), "the present states", 300)
+        for client in clients:
+            client.frames = 0
+            client.seen.clear()
+        lane = local.fanout.latest.presence
+        executions, began = lane.executions, time.monotonic()
+        await _connect(Api(stack.urls[0]), tokens, people, exit_stack)
+        await until(lambda: all(client.seen.total() >= watched for client in clients), "all changes", 300)
+        seconds = time.monotonic() - began
+        frames, made = sum(client.frames for client in clients), lane.executions - executions
+        missing = sum(watched - len(client.seen) for client in clients)
+    return Change(
+        users=len(people),
+        watchers=watchers,
+        frames=frames,
+        frames_per_change_and_watcher=round(frames / (watchers * watched), 4),
+        missing=missing,
+        executions_per_change=round(made / len(people), 4),
+        seconds=round(seconds, 2),
+    )
