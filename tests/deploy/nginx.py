@@ -1,6 +1,5 @@
-"""A real nginx on our files, unprivileged, on free loopback ports; only what differs between installations is the test's."""
+"""A real nginx on our files, unprivileged, on free loopback ports; only what differs by installation is the test's."""
 
-import datetime
 import ipaddress
 import json
 import os
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def _prepare(directory: Path, servers: Sequence[str], port: int) -> None:
     site.mkdir()
     (directory / "run").mkdir()
     (site / "upstream.conf").write_text(
-        "".join(f"server {server} max_fails=1 fail_timeout=2s;\n" for server in servers)
+        "".join(f"server {server} max_fails=1 fail_timeout=1s;\n" for server in servers)
     )
     (site / "server.conf").write_text(
         f"listen {HOST}:{port};\nlisten 127.0.0.2:{port};\nlisten {HOST}:{port + 1} ssl;\ninclude tls.conf;\n"
@@ -121,15 +121,15 @@ def _prepare(directory: Path, servers: Sequence[str], port: int) -> None:
 def _make_certificate(site: Path) -> None:
     key = generate_private_key(SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "parley")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
