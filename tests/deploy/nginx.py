@@ -69,15 +69,24 @@ class Nginx:
 
 
 @contextmanager
-def running_nginx(*servers: str) -> Iterator[Nginx]:
-    """Run it before these servers, `host:port`, until the block ends. It believes 127.0.0.1 where clients come from."""
+def running_nginx(*servers: str, site: str | None = None) -> Iterator[Nginx]:
+    """Run it before these servers, `host:port`, until the block ends. It believes 127.0.0.1 where clients come from.
+
+    With a site it takes the files of that, changed as little as this machine and an older nginx need.
+    """
     executable = program("nginx")
     # Where a worker may look: pytest's directories are closed to everybody else.
     directory = Path(tempfile.mkdtemp(prefix="parley-nginx-"))
     port = free_port(2)
     process: subprocess.Popen[bytes] | None = None
     try:
-        _prepare(directory, servers, port)
+        shutil.copytree(ROOT / "deploy/nginx/conf", directory / "conf")
+        (directory / "run").mkdir()
+        (directory / "site").mkdir()
+        _make_certificate(directory / "site")
+        _write_site(directory / "site", servers, port)
+        if site is not None:
+            _adapt_site(ROOT / "deploy/nginx/sites" / site, directory / "site", port)
         as_root = os.geteuid() == 0
         with (directory / "log").open("ab") as log:
             if as_root:
@@ -100,11 +109,7 @@ def running_nginx(*servers: str) -> Iterator[Nginx]:
         shutil.rmtree(directory)
 
 
-def _prepare(directory: Path, servers: Sequence[str], port: int) -> None:
-    shutil.copytree(ROOT / "deploy/nginx/conf", directory / "conf")
-    site = directory / "site"
-    site.mkdir()
-    (directory / "run").mkdir()
+def _write_site(site: Path, servers: Sequence[str], port: int) -> None:
     (site / "upstream.conf").write_text(
         "".join(f"server {server} max_fails=1 fail_timeout=1s;\n" for server in servers)
     )
@@ -115,7 +120,20 @@ def _prepare(directory: Path, servers: Sequence[str], port: int) -> None:
     (site / "http.conf").write_text(
         f"set_real_ip_from {HOST};\nreal_ip_header X-Forwarded-For;\nreal_ip_recursive on;\n"
     )
-    _make_certificate(site)
+
+
+def _adapt_site(source: Path, site: Path, port: int) -> None:
+    for name in ("http.conf", "server.conf"):
+        text = (source / name).read_text()
+        for ours, here in (
+            ("listen 8080", f"listen {HOST}:{port}"),
+            ("listen 8443", f"listen {HOST}:{port + 1}"),
+            ("/run/secrets/tls_certificate", f"{site}/certificate.pem"),
+            ("/run/secrets/tls_key", f"{site}/key.pem"),
+            ("http2 on;", ""),  # since nginx 1.25.1
+        ):
+            text = text.replace(ours, here)
+        (site / name).write_text(text)
 
 
 def _make_certificate(site: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,13 @@ def test_the_image_runs_as_the_user_of_the_compose_file() -> None:
     user = re.findall(r"^USER (.+)$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
 
     assert user == [compose()["services"]["api"]["user"]]
+
+
+def test_all_files_are_of_the_same_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    assert f"\nARG VERSION={version}\n" in (ROOT / "deploy/Dockerfile").read_text()
+    assert f"image: ${{IMAGE:-parley:{version}}}" in COMPOSE.read_text()
 
 
 def test_the_dockerfile_is_well_made() -> None:

@@ -1,6 +1,7 @@
 """API processes that stop, die or misbehave behind nginx: who may repeat a request loses nothing."""
 
 import asyncio
+import ssl
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -199,3 +200,22 @@ async def test_without_any_process_clients_hear_that_they_may_try_again() -> Non
         answers = [await post(api) for _ in range(5)]
 
     assert all(is_unavailable(answer, 502) for answer in answers)
+
+
+async def test_who_comes_without_tls_is_sent_to_it() -> None:
+    with running_nginx(f"127.0.0.1:{free_port()}", site="tls") as nginx:
+        context = ssl.create_default_context(cafile=str(nginx.certificate))
+        async with httpx.AsyncClient(verify=context) as client:
+            plain = await client.post(f"{nginx.url}/graphql?a=b", json=QUESTION)
+            secure = await client.post(f"{nginx.tls_url}/graphql", json=QUESTION)
+
+    assert (plain.status_code, plain.headers["location"]) == (308, "https://127.0.0.1/graphql?a=b")
+    assert is_unavailable(secure, 502)
+
+
+async def test_behind_something_that_ends_tls_nginx_serves_without() -> None:
+    with running_nginx(f"127.0.0.1:{free_port()}", site="plain") as nginx:
+        async with Api(nginx.url) as api:
+            answer = await post(api)
+
+    assert is_unavailable(answer, 502)
