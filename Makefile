@@ -1,12 +1,12 @@
 # Everything starts here: `make serve` runs Parley, `make test` proves it. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format tools web lock clean
+.PHONY: help serve test check format tools web lock secrets image-test clean
 
 ARGS ?=
 BIN := .venv/bin
 
 help: ## List the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 .venv/.ready: requirements-dev.lock pyproject.toml tools/environment.sh
 	@tools/environment.sh
@@ -29,8 +29,9 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-tools: ## Install what tests need from Debian, where that is possible
+tools: .venv/.ready ## Install what tests need from Debian, where that is possible, and the linters of deploy/
 	@tools/debian.sh
+	@tools/lint.sh
 
 web: .venv/.ready ## Build the pages
 	@tools/web.sh
@@ -38,5 +39,11 @@ web: .venv/.ready ## Build the pages
 lock: ## Lock the packages of pyproject.toml anew
 	@tools/lock.sh
 
+secrets: ## Make the secrets that docker-compose.yml needs and that are missing
+	@deploy/secrets.sh $(ARGS)
+
+image-test: .venv/.ready ## Build the image with no container engine, and run it (as root, on Debian; minutes)
+	@tools/image-test.sh
+
 clean: ## Remove what was built, the environment and the embedded data
-	rm -rf .venv .tools .parley dist parley/web/*/ web/node_modules tests/bench/peers/node_modules
+	rm -rf .venv .tools .parley .cache dist parley/web/*/ web/node_modules tests/bench/peers/node_modules

@@ -125,6 +125,53 @@ def worker(
 
 
 @app.command()
+def migrate(
+    wait: Annotated[float, typer.Option(min=1, help="Seconds for which MongoDB may be away.")] = 120,
+    wait_kafka: Annotated[float, typer.Option(min=1, help="Seconds for which Kafka may be away then.")] = 30,
+) -> None:
+    """Make what a deployment needs before its first process starts, set up by PARLEY_… variables; repeat it freely.
+
+    Without MongoDB it fails. Without Kafka it does not: chat goes on without it, and workers make its topics later.
+    """
+    import asyncio
+    import logging
+
+    from pymongo.errors import PyMongoError
+
+    from services.config import Settings
+    from services.migration import migrate_kafka, migrate_mongo
+
+    settings = Settings.model_validate({})
+    try:
+        epoch = asyncio.run(migrate_mongo(settings, seconds=wait))
+    except TimeoutError:
+        _fail(f"MongoDB does not answer after {wait:g} s.")
+    except PyMongoError as error:
+        _fail(f"MongoDB refuses: {error}")
+    typer.echo(f"MongoDB is ready; the epoch is {epoch}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        asyncio.run(migrate_kafka(settings, seconds=wait_kafka))
+    except TimeoutError:
+        typer.echo("parley: Kafka does not answer; workers make its topics when it does.", err=True)
+    else:
+        typer.echo("Kafka is ready")
+
+
+@app.command()
+def probe(
+    host: Annotated[str, typer.Option(help="Where the process listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port; a worker's is 8100.")] = 8000,
+    path: Annotated[str, typer.Option(help="What to ask for.")] = "/health/ready",
+) -> None:
+    """Ask an API process or a worker whether it is ready; fail if not. It is the health check of containers."""
+    from parley.probe import is_well
+
+    if not is_well(host, port, path):
+        _fail(f"http://{host}:{port}{path} is not well.")
+
+
+@app.command()
 def schema() -> None:
     """Print the GraphQL schema."""
     from schema.api import sdl

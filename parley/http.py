@@ -4,6 +4,7 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 `application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
 """
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -24,6 +25,7 @@ from services.tokens import Claims, Tokens
 BODY_BYTES = 256 * 1024
 JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
 class GraphQLOverHTTP:
@@ -35,7 +37,7 @@ class GraphQLOverHTTP:
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
-        request_id = str(ULID())
+        request_id = _request_id(request)
         media_type = RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
         if request.method == "GET":
             asked = _from_query(request)
@@ -74,6 +76,12 @@ class GraphQLOverHTTP:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("`Authorization` must be `Bearer <access token>`.")
         return await self._services.sessions.authenticate(token.strip(), now())
+
+
+def _request_id(request: Request) -> str:
+    """Return the id that a proxy gave the request, or a new one: in the logs of both it is the same."""
+    given = request.headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else str(ULID())
 
 
 type Asked = tuple[str, dict[str, Any] | None, str | None]

@@ -20,6 +20,8 @@ def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.C
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=5,
+        # A proxy must close its idle connections before this, or a request meets the closing; ours does after 4 s.
+        timeout_keep_alive=5,
     )
 
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 
-import stamina
 import uvicorn
 from starlette.applications import Starlette
 from ulid import ULID
@@ -18,8 +17,9 @@ from services.cleaning import Cleaning
 from services.config import Settings
 from services.health import HealthChecks
 from services.jobs import Consumer
-from services.kafka import FAILURES, Extents, Producer, make_topics
+from services.kafka import Extents, Producer
 from services.leases import Leases
+from services.migration import migrate_kafka
 from services.mongo import Database
 from services.relay import Relay
 from services.tasks import Tasks
@@ -54,7 +54,7 @@ def create_worker(settings: Settings) -> Starlette:
             await stack.enter_async_context(producer.running())
             tasks = Tasks()
             stack.push_async_callback(tasks.close)
-            tasks.spawn(_make_topics(settings))
+            tasks.spawn(migrate_kafka(settings, seconds=None))
             await stack.enter_async_context(relay.running())
             await stack.enter_async_context(cleaning.running())
             for job in jobs:
@@ -62,16 +62,6 @@ def create_worker(settings: Settings) -> Starlette:
             yield {"health": health}
 
     return Starlette(routes=HEALTH_ROUTES, lifespan=lifespan)
-
-
-async def _make_topics(settings: Settings) -> None:
-    async for attempt in stamina.retry_context(on=FAILURES, attempts=None, timeout=None):
-        with attempt:
-            await make_topics(
-                settings.kafka_url,
-                replication=settings.kafka_replication,
-                retention_hours=settings.kafka_retention_hours,
-            )
 
 
 def serve_worker(settings: Settings, *, host: str, port: int) -> None:

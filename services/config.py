@@ -1,7 +1,8 @@
 """Settings, read once from `PARLEY_…` variables and passed down; nothing else reads the environment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,17 +16,42 @@ def _lowercase(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(value.lower() for value in values)
 
 
+def with_password(url: str, password: str) -> str:
+    """Return a URL with the password of the user that it names.
+
+    Raises:
+        ValueError: there is a password in it already.
+    """
+    scheme, separator, rest = url.partition("://")
+    end = min((place for mark in "/?#" if (place := rest.find(mark)) >= 0), default=len(rest))
+    user, _, hosts = rest[:end].rpartition("@")
+    if ":" in user:
+        raise ValueError("has a password of its own")
+    return f"{scheme}{separator}{user}:{quote(password, safe='')}@{hosts}{rest[end:]}"
+
+
 type Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
 class Settings(BaseSettings):
     """What an operator can set; each field is the variable `PARLEY_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="PARLEY_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PARLEY_",
+        frozen=True,
+        # An error that quoted its input would put passwords into the log.
+        hide_input_in_errors=True,
+    )
 
-    mongo_url: str = Field(description="MongoDB connection string; in production a replica set.")
+    mongo_url: str = Field(repr=False, description="MongoDB connection string; in production a replica set.")
+    mongo_password_file: Path | None = Field(
+        default=None, description="File with the password of the user that the connection string names."
+    )
     mongo_database: str = Field(default="parley", description="Name of the MongoDB database.")
-    redis_url: str = Field(description="Redis or Valkey URL, for broadcast between processes and what is read often.")
+    redis_url: str = Field(
+        repr=False, description="Redis or Valkey URL, for broadcast between processes and what is read often."
+    )
+    redis_password_file: Path | None = Field(default=None, description="File with the password of Redis.")
     kafka_url: str = Field(description="Kafka bootstrap servers, host:port; comma-separated.")
     kafka_replication: int = Field(
         default=1, ge=1, description="Copies that Kafka keeps of each topic, where a worker makes it; in production 3."
@@ -39,7 +65,7 @@ class Settings(BaseSettings):
     data: Path | None = Field(default=None, description="Directory of the embedded stack's data and keys.")
     signing_key_file: Path | None = Field(
         default=None,
-        description="PEM file of the Ed25519 key that signs access tokens. Required outside the embedded stack.",
+        description="PEM file of the Ed25519 key that signs access tokens; required where an API is not embedded.",
     )
     verification_key_files: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
         default=(),
@@ -72,10 +98,29 @@ class Settings(BaseSettings):
         default=10.0, ge=0, le=10, description="Over how long a stopping process closes its sockets, evenly."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _passwords_come_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        found = dict(values)
+        for part in ("mongo", "redis"):
+            url, file = found.get(f"{part}_url"), found.get(f"{part}_password_file")
+            if not url or not file:
+                continue
+            variable = f"PARLEY_{part.upper()}_PASSWORD_FILE"
+            try:
+                password = Path(file).read_text().strip()
+            except OSError as error:
+                raise ValueError(f"{variable} cannot be read: {error.strerror}") from None
+            if not password:
+                raise ValueError(f"{variable} names an empty file")
+            try:
+                found[f"{part}_url"] = with_password(url, password)
+            except ValueError as error:
+                raise ValueError(f"PARLEY_{part.upper()}_URL {error}, and {variable} is set") from None
+        return found
+
     @model_validator(mode="after")
-    def _production_has_its_secrets(self) -> "Settings":
+    def _embedded_has_its_data(self) -> "Settings":
         if self.embedded and self.data is None:
             raise ValueError("PARLEY_DATA must name the data directory of the embedded stack")
-        if not self.embedded and self.signing_key_file is None:
-            raise ValueError("PARLEY_SIGNING_KEY_FILE must name the Ed25519 key that signs access tokens")
         return self

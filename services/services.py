@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
-import stamina
 import structlog
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 from ulid import ULID
 
 from services import cache as caches
@@ -20,6 +19,7 @@ from services.bus import Bus
 from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
+from services.epoch import epoch_of
 from services.feeds import Feeds
 from services.health import HealthChecks
 from services.inboxes import Inboxes, Invitations
@@ -98,13 +98,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything; waits for MongoDB, not for Redis and Kafka, without which Parley starts as well."""
     instance = str(ULID()).lower()
     async with AsyncExitStack() as stack:
+        tokens = open_tokens(settings)
         database = Database(settings)
         stack.callback(database.close)
-        epoch = await _epoch(database)
+        epoch = await epoch_of(database)
         passwords = await stack.enter_async_context(Passwords(threads=settings.password_threads))
         users = Users(database)
         blocks = Blocks(database, users)
-        tokens = open_tokens(settings)
         redis = await stack.enter_async_context(Redis(settings.redis_url, SCRIPTS).running())
         bus = await stack.enter_async_context(Bus(redis, settings.redis_url, instance).running())
         revocations = await stack.enter_async_context(Revocations(database, bus).running())
@@ -179,17 +179,3 @@ async def _warm(logs: Logs, outbox: Outbox) -> None:
         await logs.warm(await outbox.active(WARM))
     except PyMongoError as error:
         _logger.warning("cache.not_warmed", error=repr(error))
-
-
-async def _epoch(database: Database) -> int:
-    """Return the epoch of the stored logs; the first process of a deployment makes it."""
-    async for attempt in stamina.retry_context(
-        on=(DuplicateKeyError, ConnectionFailure), attempts=None, timeout=None, wait_max=1.0
-    ):
-        with attempt:
-            found = await database["meta"].find_one({"_id": "epoch"})
-            if found is None:
-                found = {"_id": "epoch", "value": ULID().milliseconds & 0x7FFFFFFF}
-                await database["meta"].insert_one(found)
-            return int(found["value"])
-    raise AssertionError("unreachable: there is no last attempt")

@@ -121,9 +121,15 @@ class Tokens:
 
 
 def open_tokens(settings: Settings) -> Tokens:
-    """Read the keys, and on the embedded stack make the signing key where there is none."""
+    """Read the keys, and on the embedded stack make the signing key where there is none.
+
+    Raises:
+        ValueError: outside the embedded stack none was named, or what was named is no key.
+    """
     path = settings.signing_key_file
     if path is None:
+        if not settings.embedded:
+            raise ValueError("PARLEY_SIGNING_KEY_FILE must name the Ed25519 key that signs access tokens")
         assert settings.data is not None  # the settings have seen to it
         path = settings.data / "keys" / "ed25519.pem"
         _make_key(path)

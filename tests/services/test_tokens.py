@@ -209,3 +209,10 @@ def test_a_key_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"curve\.pem holds no Ed25519 private key"):
         open_tokens(embedded(tmp_path).model_copy(update={"signing_key_file": file}))
+
+
+def test_outside_the_embedded_stack_the_api_needs_a_key_of_its_own(tmp_path: Path) -> None:
+    settings = embedded(tmp_path).model_copy(update={"embedded": False})
+
+    with pytest.raises(ValueError, match="PARLEY_SIGNING_KEY_FILE"):
+        open_tokens(settings)
