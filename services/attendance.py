@@ -9,7 +9,7 @@ import heapq
 import itertools
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
 import structlog
@@ -31,6 +31,7 @@ from services.tasks import Tasks
 
 TOLD_AT_ONCE: Final = 100  # devices in one round trip: whoever else speaks to Redis waits for no more
 TICK_SECONDS: Final = 0.05  # how late something is told whose time has come
+START_SECONDS: Final = 0.5  # that a new process waits for Redis
 CLOSE_SECONDS: Final = 2.0  # what telling of all devices may take when the process ends
 AGAIN_SECONDS: Final = KEEP_SECONDS / 4  # after which a device is told of that nothing has happened to
 CLAIM_SECONDS: Final = 5.0  # how long others leave a dead process to whoever reaps it
@@ -99,6 +100,9 @@ class Attendance:
         beating = self._tasks.spawn(self._keep_beating())
         telling = self._tasks.spawn(self._keep_telling())
         try:
+            with suppress(TimeoutError):  # nobody has to hear UNKNOWN only because this process is new
+                async with asyncio.timeout(START_SECONDS):
+                    await self._redis.up.wait()
             yield self
         finally:
             for task in (beating, telling):

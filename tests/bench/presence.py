@@ -154,7 +154,7 @@ async def _measure(
     async with Api(stack.urls[0]) as api, redis.Redis.from_url(stack.url("redis")) as client:
         # Presence needs no account: those who only connect have none.
         strangers = [f"usr_{number:026d}" for number in range(connections)]
-        idle = [await _idle(api, client, tokens, strangers[:count], hold) for count in (FEW, connections)]
+        idle = [await hold_idle(api, client, tokens, strangers[:count], hold) for count in (FEW, connections)]
     return idle, await _change(stack, tokens, people, watchers)
 
 
@@ -188,7 +188,7 @@ async def _connect(api: Api, tokens: Tokens, user_ids: Sequence[str], stack: Asy
     return await asyncio.gather(*(come(user_id) for user_id in user_ids))
 
 
-async def _idle(api: Api, client: "redis.Redis", tokens: Tokens, user_ids: Sequence[str], hold: float) -> Idle:
+async def hold_idle(api: Api, client: "redis.Redis", tokens: Tokens, user_ids: Sequence[str], hold: float) -> Idle:
     """Hold these users' sockets, and count what Redis is asked meanwhile."""
     async with AsyncExitStack() as stack:
         clients = await _connect(api, tokens, user_ids, stack)
