@@ -142,7 +142,7 @@ class Reader:
             del self.behind[topic]
         # What changes while this waits is in `behind` again, so it comes after, and never before.
         results = await self._lane.results(self.group, run, is_new=self._is_new)
-        self._is_new = bool(self.behind) and self._is_new
+        self._is_new = False
         if results and not self.ended:
             self.subscriber.next(results)
         await asyncio.sleep(0)  # the event loop has other things to do
