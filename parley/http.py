@@ -75,7 +75,9 @@ class GraphQLOverHTTP:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("`Authorization` must be `Bearer <access token>`.")
-        return await self._services.sessions.authenticate(token.strip(), now())
+        claims = await self._services.sessions.authenticate(token.strip(), now())
+        self._services.attendance.act(claims.user_id, claims.session_id)
+        return claims
 
 
 def _request_id(request: Request) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from parley.fanout import Subscriber
 
 RUN: Final = 50  # results that are made and sent at once to who has just come, or was slow
+AT_ONCE: Final = 8  # of those who have just come, or were slow
 DELIVERIES: Final = 500  # made before the event loop may do something else
 BUSY: Final = 500  # values told at once, after which the next ones are gathered for longer
 RETRY_SECONDS: Final = 0.5
@@ -129,17 +130,22 @@ class Reader:
         self.catching_up = True
         try:
             while self.behind and not self.ended:
-                run = list(self.behind)[:RUN]
-                for topic in run:
-                    del self.behind[topic]
-                results = await self._lane.results(self.group, run, is_new=self._is_new)
-                self._is_new = bool(self.behind) and self._is_new
-                # What changes while this waits is in `behind` again, so it comes after, and never before.
                 await self.subscriber.drained()
-                if results and not self.ended:
-                    self.subscriber.next(results)
+                async with self._lane.gate:
+                    await self._send_some()
         finally:
             self.catching_up = False
+
+    async def _send_some(self) -> None:
+        run = list(self.behind)[:RUN]
+        for topic in run:
+            del self.behind[topic]
+        # What changes while this waits is in `behind` again, so it comes after, and never before.
+        results = await self._lane.results(self.group, run, is_new=self._is_new)
+        self._is_new = False
+        if results and not self.ended:
+            self.subscriber.next(results)
+        await asyncio.sleep(0)  # the event loop has other things to do
 
 
 class Lane:
@@ -159,6 +165,8 @@ class Lane:
             is_droppable: Whether a slow client is better left without a value than late with it.
         """
         self.executions = 0
+        # Thousands may come at once: one turn of the event loop must not be theirs all together.
+        self.gate = asyncio.Semaphore(AT_ONCE)
         self._engine = engine
         self._source = source
         self._tasks = tasks

@@ -9,7 +9,7 @@ import heapq
 import itertools
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
 import structlog
@@ -18,7 +18,9 @@ from services.bus import Bus
 from services.last_seen import LastSeen
 from services.presence_scripts import KEEP_SECONDS
 from services.presence_store import (
+    ACTED,
     INSTANCE_CHANNEL,
+    SAID_AWAY,
     Change,
     Device,
     PresenceStore,
@@ -31,10 +33,13 @@ from services.tasks import Tasks
 
 TOLD_AT_ONCE: Final = 100  # devices in one round trip: whoever else speaks to Redis waits for no more
 TICK_SECONDS: Final = 0.05  # how late something is told whose time has come
+START_SECONDS: Final = 0.5  # that a new process waits for Redis
 CLOSE_SECONDS: Final = 2.0  # what telling of all devices may take when the process ends
 AGAIN_SECONDS: Final = KEEP_SECONDS / 4  # after which a device is told of that nothing has happened to
 CLAIM_SECONDS: Final = 5.0  # how long others leave a dead process to whoever reaps it
 STALE_DEADLINES: Final = 1_000  # that do not count any more, before they are taken out
+ACTS: Final = 5  # how often others are told of what a device does over HTTP, in the time that makes it idle
+ACTING: Final = 10_000  # devices of which it is remembered when that was
 LIST_BEATS: Final = 120  # heartbeats between two that keep the list of devices
 
 _logger = structlog.get_logger()
@@ -85,6 +90,7 @@ class Attendance:
         self._changed: dict[Attendant, None] = {}  # of whom Redis has to be told
         self._deadlines: list[tuple[float, int, Attendant]] = []
         self._numbers = itertools.count()
+        self._acted: dict[Device, float] = {}  # when others were told of what devices did over HTTP, oldest first
         self._wake = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._tasks = Tasks()
@@ -99,6 +105,9 @@ class Attendance:
         beating = self._tasks.spawn(self._keep_beating())
         telling = self._tasks.spawn(self._keep_telling())
         try:
+            with suppress(TimeoutError):  # nobody has to hear UNKNOWN only because this process is new
+                async with asyncio.timeout(START_SECONDS):
+                    await self._redis.up.wait()
             yield self
         finally:
             for task in (beating, telling):
@@ -130,19 +139,42 @@ class Attendance:
         if attendant.told is not None and attendant.told[0] is Status.AWAY:
             self._change(attendant)
 
+    def act(self, user_id: str, session_id: str) -> None:
+        """Take note that a device does something over HTTP; the process that has its socket may be another one."""
+        device, now = Device(user_id, session_id), _time()
+        attendant = self._attendants.get(device)
+        if attendant is not None:
+            self.touch(attendant)
+        elif now - self._acted.get(device, -math.inf) > self._times.idle_seconds / ACTS:
+            self._acted[device] = now
+            if len(self._acted) > ACTING:
+                del self._acted[next(iter(self._acted))]
+            self._tasks.spawn(self._tell_of_act(device))
+
+    async def _tell_of_act(self, device: Device) -> None:
+        with suppress(RedisFailedError):
+            (state,), _ = await self._store.read([device.user_id])
+            for session_id, lease in state.devices:
+                if session_id == device.session_id:
+                    self._bus.publish(INSTANCE_CHANNEL + instance_of(lease), f"{device.member} {ACTED}".encode())
+
     def drain(self) -> None:
         """From now on whoever leaves is expected elsewhere."""
         self._is_draining = True
 
     def _heard(self, _channel: str, data: bytes) -> None:
-        """Take note of what a device has said of itself to whichever process."""
-        user_id, session_id, says_away = data.decode().split(" ")
+        """Take note of what a device has said of itself, or done, at whichever process."""
+        user_id, session_id, said = data.decode().split(" ")
         attendant = self._attendants.get(Device(user_id, session_id))
-        if attendant is not None:
-            attendant.said_away = says_away == "1"
-            if not attendant.said_away:
-                attendant.active_at = _time()
-            self._change(attendant)  # also to be heard of again, where it is too soon for a transition
+        if attendant is None:
+            return
+        if said == ACTED:
+            self.touch(attendant)
+            return
+        attendant.said_away = said == SAID_AWAY
+        if not attendant.said_away:
+            attendant.active_at = _time()
+        self._change(attendant)  # also to be heard of again, where it is too soon for a transition
 
     def _change(self, attendant: Attendant) -> None:
         self._changed[attendant] = None

@@ -18,7 +18,15 @@ from services.bus import Bus
 from services.clock import now
 from services.errors import BadUserInput, InvalidInput, Unavailable
 from services.last_seen import LastSeen, time_of
-from services.presence_store import INSTANCE_CHANNEL, Device, PresenceStore, PresenceTimes, State
+from services.presence_store import (
+    INSTANCE_CHANNEL,
+    SAID_AWAY,
+    SAID_PRESENT,
+    Device,
+    PresenceStore,
+    PresenceTimes,
+    State,
+)
 from services.profiles import Profiles
 from services.redis import RedisFailedError
 from services.users import ProfileChanges, User
@@ -126,8 +134,9 @@ class PresenceService:
             through = await self._store.say(Device(user_id, session_id), is_away=is_away)
         except RedisFailedError:
             raise Unavailable("Presence cannot be set now. Try again.", retry_after_ms=1_000) from None
+        said = SAID_AWAY if is_away else SAID_PRESENT
         for instance in through:
-            self._bus.publish(INSTANCE_CHANNEL + instance, f"{user_id} {session_id} {int(is_away)}".encode())
+            self._bus.publish(INSTANCE_CHANNEL + instance, f"{user_id} {session_id} {said}".encode())
         return (await self.get_many([user_id]))[user_id]
 
     async def update_profile(self, user_id: str, changes: ProfileChanges) -> User:

@@ -17,7 +17,10 @@ from services.presence_scripts import KEEP_SECONDS
 from services.redis import Redis
 
 CHANNEL: Final = "parley:presence:"  # and a user: what everybody may see of them has changed
-INSTANCE_CHANNEL: Final = "parley:presence-at:"  # and an instance: a device says something of itself
+INSTANCE_CHANNEL: Final = "parley:presence-at:"  # and an instance: a device has said or done something elsewhere
+SAID_AWAY: Final = "away"
+SAID_PRESENT: Final = "present"
+ACTED: Final = "acted"
 REAPED_AT_ONCE: Final = 500  # devices of a dead process in one round trip
 
 _LEASES: Final = "parley:{presence}:leases"  # lease → when it ends

@@ -56,6 +56,7 @@ class PresenceWatch:
         self._valid_seconds = times.valid_seconds
         self._watched: dict[str, _Watched | None] = {}  # None until the first read
         self._unsure: set[str] = set()  # of whom something may have been missed
+        self._confirm_at = 0.0  # when to see whose time runs out, by the event loop's clock
         self._wake = asyncio.Event()
         self._tasks = Tasks()
         bus.listen(CHANNEL, self._heard, self._may_have_missed)
@@ -162,9 +163,12 @@ class PresenceWatch:
                 return
         if not self._bus.up.is_set():
             self._unsure.update(self._watched)  # nothing is heard
-        soon = _time() + self._confirm_seconds
-        due = {user_id for user_id, watched in self._watched.items() if watched and watched.valid_until <= soon}
-        asked, self._unsure = (self._unsure | due) & self._watched.keys(), set()
+        if _time() >= self._confirm_at:
+            self._confirm_at = _time() + self._confirm_seconds / 4
+            soon = _time() + self._confirm_seconds
+            due = (user_id for user_id, watched in self._watched.items() if watched and watched.valid_until <= soon)
+            self._unsure.update(due)
+        asked, self._unsure = self._unsure & self._watched.keys(), set()
         for batch in batched(asked, READ_SIZE, strict=False):
             await self._read(batch)
         if self._unsure:

@@ -9,7 +9,8 @@ import pytest
 
 from services.presence import USERS
 from tests.api.test_sessions import LOGIN
-from tests.clients import BLOCK, PASSWORD, Api, Json, Person, Running
+from tests.api.test_typing import SET as SET_TYPING
+from tests.clients import BLOCK, PASSWORD, UPDATE, Api, Json, Person, Running
 from tests.faults.harness import until
 from tests.local_api import local_api
 from tests.stack_process import StackProcess
@@ -204,3 +205,28 @@ async def test_a_hundred_who_ask_the_same_share_each_execution(stack: StackProce
         assert lane.executions - executions == 1
         assert len(lane._groups) == 1
     await until(lambda: not lane._topics and not lane._groups, "nothing is left")
+
+
+async def test_presence_and_typing_in_events_are_executed_once_for_all(stack: StackProcess) -> None:
+    events = """subscription ($id: ID!) { conversationUpdates(conversationId: $id) { __typename
+      ... on MessageSent { message { sender { presence { status connectionCount } } } }
+      ... on ConversationChanged { conversation { typing { id } } } } }"""
+    async with local_api(stack) as local, Api(local.url) as api, AsyncExitStack() as exit_stack:
+        ann, bob = await api.register(), await api.register()
+        conversation = (await ann.talk(bob))["id"]
+        sockets = [await exit_stack.enter_async_context(person.socket()) for person in (ann, bob)]
+        await is_(bob, ann, "ONLINE")
+        runs = [await socket.start(events, {"id": conversation}) for socket in sockets]
+        for running in runs:
+            await running.until_caught_up()
+        await ann.send(conversation, "hello")
+        sent = [await running.update() for running in runs]
+        await bob.mutate(SET_TYPING, conversationId=conversation, typing=True)
+        await ann.mutate(UPDATE, conversationId=conversation, title="Both")
+        changed = [await running.update() for running in runs]
+        groups = len(local.fanout._rooms[conversation].groups)
+
+    presence = {"status": "ONLINE", "connectionCount": 1}
+    assert sent == [{"__typename": "MessageSent", "message": {"sender": {"presence": presence}}}] * 2
+    assert [update["conversation"]["typing"] for update in changed] == [[{"id": bob.id}]] * 2
+    assert groups == 1

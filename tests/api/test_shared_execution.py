@@ -32,7 +32,7 @@ from tests.local_api import LocalApi, local_api
 from tests.stack_process import StackProcess
 
 LEVELS = 6
-MOMENTS = {"asOf", "validUntil"}  # when something was read: not even the same viewer sees it twice
+MOMENTS = {"presence", "typing"}  # of when they are read: not even the same viewer sees them twice
 SCHEMA = graphql_schema()
 CHANGES: list[tuple[str, Json]] = [
     (EDIT, {"body": "hello"}),

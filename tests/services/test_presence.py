@@ -159,6 +159,18 @@ async def test_whoever_is_idle_on_all_devices_is_away_until_one_does_something(
     assert [status for _, status in three.heard[:3]] == [ONLINE, AWAY, ONLINE]
 
 
+async def test_what_a_device_does_over_http_at_another_process_counts(drowsy: tuple[Process, ...], user: str) -> None:
+    one, two, three = drowsy
+    one.attendance.connect(user, "s1")
+    await is_(three, user, ONLINE)
+    await three.watch.watch([user])
+    await until(lambda: three.heard == [(user, AWAY)], "away")
+    for session in ("s2", "s1"):
+        two.attendance.act(user, session)
+
+    await until(lambda: three.heard[-1] == (user, ONLINE), "online")
+
+
 async def test_transitions_keep_a_distance_but_for_coming_online(
     stack: AsyncExitStack, mongo_database: Database, presence_url: str, user: str
 ) -> None:
@@ -363,7 +375,11 @@ async def test_what_a_process_left_behind_whose_lease_nobody_remembers_is_taken_
     await until(lambda: lease not in two.attendance.live, "forgotten")
     await two.watch.watch([user])
 
-    await until(lambda: two.heard == [(user, OFFLINE)], "offline")
+    def is_offline() -> bool:
+        present = two.watch.present(user)
+        return present is not None and present.status is OFFLINE
+
+    await until(is_offline, "offline", 20)
 
 
 async def test_a_thousand_connections_cost_no_more_than_one(processes: tuple[Process, ...], presence_url: str) -> None:
