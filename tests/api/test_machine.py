@@ -34,7 +34,7 @@ from tests.machine.talk import Talk, World
 from tests.stack_process import StackProcess
 
 EXAMPLES = 10
-CALLS = 25  # in an example
+CALLS = 22  # in an example, after the first messages
 
 FILE = {"name": "plan.pdf", "url": "https://files.example/plan.pdf", "mediaType": "application/pdf", "sizeBytes": 10}
 CHANGES = {
@@ -88,14 +88,21 @@ class Machine(RuleBasedStateMachine):
     # ------------------------------------------------------------ calls
 
     @initialize(
+        target=messages,
         kind=st.sampled_from(["GROUP", "GROUP", "CHANNEL", "DIRECT"]),
         others=st.sampled_from([(), (1,), (1, 2), (1, 2, 3)]),
         following=st.lists(processes, min_size=4, max_size=4),
         inbox=everybody,
+        first=st.lists(st.tuples(actors, processes, words), min_size=3, max_size=5),
     )
-    def begin(self, kind: Kind, others: tuple[int, ...], following: list[int], inbox: int) -> None:
+    def begin(
+        self, kind: Kind, others: tuple[int, ...], following: list[int], inbox: int, first: list[tuple[int, int, str]]
+    ) -> Any:
         self._world.run(self._talk.begin(kind, others, following, inbox))
         self._is_sound = True
+        # There is little to do to a conversation in which nothing was said.
+        said = [self._send(who, at, text, None, attached=False) for who, at, text in first]
+        return multiple(*(message for message in said if isinstance(message, Message)))
 
     @rule(target=messages, who=actors, at=processes, text=words, named=st.none() | everybody, attached=st.booleans())
     def send(self, who: int, at: int, text: str, named: int | None, attached: bool) -> Any:
