@@ -34,7 +34,7 @@ from tests.machine.talk import Talk, World
 from tests.stack_process import StackProcess
 
 EXAMPLES = 10
-CALLS = 25  # in an example
+CALLS = 22  # in an example, after the first messages
 
 FILE = {"name": "plan.pdf", "url": "https://files.example/plan.pdf", "mediaType": "application/pdf", "sizeBytes": 10}
 CHANGES = {
@@ -46,6 +46,7 @@ CHANGES = {
 }
 
 everybody = st.integers(0, 3)
+actors = st.sampled_from([0, 0, 0, 1, 1, 2, 3])  # the first is an owner, of whose calls fewer are refused
 processes = st.integers(0, 1)
 words = st.sampled_from(["one", "two", "three", "four", "five", "six", " "])
 emojis = st.sampled_from(["👍", "❤️", "🎉"])
@@ -87,20 +88,27 @@ class Machine(RuleBasedStateMachine):
     # ------------------------------------------------------------ calls
 
     @initialize(
+        target=messages,
         kind=st.sampled_from(["GROUP", "GROUP", "CHANNEL", "DIRECT"]),
-        others=st.sets(st.integers(1, 3)),
+        others=st.sampled_from([(), (1,), (1, 2), (1, 2, 3)]),
         following=st.lists(processes, min_size=4, max_size=4),
         inbox=everybody,
+        first=st.lists(st.tuples(actors, processes, words), min_size=3, max_size=5),
     )
-    def begin(self, kind: Kind, others: set[int], following: list[int], inbox: int) -> None:
-        self._world.run(self._talk.begin(kind, sorted(others), following, inbox))
+    def begin(
+        self, kind: Kind, others: tuple[int, ...], following: list[int], inbox: int, first: list[tuple[int, int, str]]
+    ) -> Any:
+        self._world.run(self._talk.begin(kind, others, following, inbox))
         self._is_sound = True
+        # There is little to do to a conversation in which nothing was said.
+        said = [self._send(who, at, text, None, attached=False) for who, at, text in first]
+        return multiple(*(message for message in said if isinstance(message, Message)))
 
-    @rule(target=messages, who=everybody, at=processes, text=words, named=st.none() | everybody, attached=st.booleans())
+    @rule(target=messages, who=actors, at=processes, text=words, named=st.none() | everybody, attached=st.booleans())
     def send(self, who: int, at: int, text: str, named: int | None, attached: bool) -> Any:
         return self._send(who, at, self._body(text, named), None, attached=attached)
 
-    @rule(target=messages, who=everybody, at=processes, text=words, quoted=messages)
+    @rule(target=messages, who=actors, at=processes, text=words, quoted=messages)
     def reply(self, who: int, at: int, text: str, quoted: Message) -> Any:
         return self._send(who, at, text, quoted, attached=False)
 
@@ -137,29 +145,29 @@ class Machine(RuleBasedStateMachine):
         actor = self._actor(who, message)
         self._change(actor, at, "deleteMessage", message, partial(self._talk.room.delete, actor, message))
 
-    @rule(who=everybody, at=processes, message=messages, emoji=emojis)
+    @rule(who=actors, at=processes, message=messages, emoji=emojis)
     def react(self, who: int, at: int, message: Message, emoji: str) -> None:
         actor = self._talk.people[who].id
         made = partial(self._talk.room.react, actor, message, emoji)
         self._change(actor, at, "addReaction", message, made, emoji=emoji)
 
-    @rule(who=everybody, at=processes, message=messages, emoji=emojis)
+    @rule(who=actors, at=processes, message=messages, emoji=emojis)
     def unreact(self, who: int, at: int, message: Message, emoji: str) -> None:
         actor = self._talk.people[who].id
         made = partial(self._talk.room.unreact, actor, message, emoji)
         self._change(actor, at, "removeReaction", message, made, emoji=emoji)
 
-    @rule(who=everybody, at=processes, message=messages)
+    @rule(who=actors, at=processes, message=messages)
     def pin(self, who: int, at: int, message: Message) -> None:
         actor = self._talk.people[who].id
         self._change(actor, at, "pinMessage", message, partial(self._talk.room.pin, actor, message))
 
-    @rule(who=everybody, at=processes, message=messages)
+    @rule(who=actors, at=processes, message=messages)
     def unpin(self, who: int, at: int, message: Message) -> None:
         actor = self._talk.people[who].id
         self._change(actor, at, "unpinMessage", message, partial(self._talk.room.unpin, actor, message))
 
-    @rule(who=everybody, at=processes, others=st.lists(everybody, min_size=1, max_size=3))
+    @rule(who=actors, at=processes, others=st.lists(everybody, min_size=1, max_size=3))
     def add(self, who: int, at: int, others: list[int]) -> None:
         actor, user_ids = self._talk.people[who].id, [self._talk.people[other].id for other in others]
         self._call(
@@ -171,36 +179,36 @@ class Machine(RuleBasedStateMachine):
             userIds=user_ids,
         )
 
-    @rule(who=everybody, at=processes, other=everybody)
+    @rule(who=actors, at=processes, other=everybody)
     def remove(self, who: int, at: int, other: int) -> None:
         actor, user_id = self._talk.people[who].id, self._talk.people[other].id
         made = partial(self._talk.room.remove, actor, user_id)
         self._call(actor, at, REMOVE, made, conversationId=self._talk.id, userId=user_id)
 
-    @rule(who=everybody, at=processes)
+    @rule(who=actors, at=processes)
     def leave(self, who: int, at: int) -> None:
         actor = self._talk.people[who].id
         self._call(actor, at, LEAVE, partial(self._talk.room.leave, actor), conversationId=self._talk.id)
 
-    @rule(who=everybody, at=processes, other=everybody, role=st.sampled_from(["OWNER", "MODERATOR", "MEMBER"]))
+    @rule(who=actors, at=processes, other=everybody, role=st.sampled_from(["OWNER", "MODERATOR", "MEMBER"]))
     def set_role(self, who: int, at: int, other: int, role: Role) -> None:
         actor, user_id = self._talk.people[who].id, self._talk.people[other].id
         made = partial(self._talk.room.set_role, actor, user_id, role)
         self._call(actor, at, SET_ROLE, made, conversationId=self._talk.id, userId=user_id, role=role)
 
-    @rule(who=everybody, at=processes, title=st.sampled_from([None, "Engines", "Plans"]))
+    @rule(who=actors, at=processes, title=st.sampled_from([None, "Engines", "Plans"]))
     def change_title(self, who: int, at: int, title: str | None) -> None:
         actor = self._talk.people[who].id
         made = partial(self._talk.room.change, actor, {"title": title})
         self._call(actor, at, UPDATE, made, conversationId=self._talk.id, title=title)
 
-    @rule(who=everybody, at=processes, archived=st.booleans())
+    @rule(who=actors, at=processes, archived=st.booleans())
     def archive(self, who: int, at: int, archived: bool) -> None:
         actor = self._talk.people[who].id
         made = partial(self._talk.room.change, actor, {"archived": archived})
         self._call(actor, at, UPDATE, made, conversationId=self._talk.id, archived=archived)
 
-    @rule(who=everybody, at=processes, muted=st.booleans())
+    @rule(who=actors, at=processes, muted=st.booleans())
     def mute(self, who: int, at: int, muted: bool) -> None:
         actor = self._talk.people[who].id
         until = FOREVER if muted else None
@@ -213,13 +221,13 @@ class Machine(RuleBasedStateMachine):
             until=until,
         )
 
-    @rule(who=everybody, at=processes, other=everybody, blocked=st.booleans())
+    @rule(who=actors, at=processes, other=everybody, blocked=st.booleans())
     def block(self, who: int, at: int, other: int, blocked: bool) -> None:
         actor, user_id = self._talk.people[who].id, self._talk.people[other].id
         made = partial(self._talk.room.block, actor, user_id, blocked=blocked)
         self._call(actor, at, BLOCK if blocked else UNBLOCK, made, userId=user_id)
 
-    @rule(who=everybody, at=processes, back=st.integers(0, 8), is_read=st.booleans())
+    @rule(who=actors, at=processes, back=st.integers(0, 8), is_read=st.booleans())
     def mark(self, who: int, at: int, back: int, is_read: bool) -> None:
         actor, upto = self._talk.people[who].id, self._talk.room.sequence + 1 - back
         made = partial(self._talk.room.mark, actor, upto, read=is_read)
@@ -227,7 +235,7 @@ class Machine(RuleBasedStateMachine):
             actor, at, MARK_READ if is_read else MARK_DELIVERED, made, conversationId=self._talk.id, upToSequence=upto
         )
 
-    @rule(who=everybody, at=processes, start=st.integers(0, 40))
+    @rule(who=actors, at=processes, start=st.integers(0, 40))
     def resume(self, who: int, at: int, start: int) -> None:
         self._is_sound = False
         self._world.run(self._talk.resume(self._talk.people[who], at, 1 + start % self._talk.room.sequence))

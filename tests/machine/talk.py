@@ -207,7 +207,7 @@ class Talk:
 
     # ------------------------------------------------------------ begin and end
 
-    async def begin(self, kind: Kind, others: list[int], following: list[int], inbox: int) -> None:
+    async def begin(self, kind: Kind, others: Sequence[int], following: list[int], inbox: int) -> None:
         self.people = await self._world.people()
         self._elsewhere = [0, 1, 1, 1]
         if kind == "DIRECT":  # two people have one such conversation only
