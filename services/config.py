@@ -1,10 +1,13 @@
 """Settings, read once from `PARLEY_…` variables and passed down; nothing else reads the environment."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from services import limit_rules
 
 
 def _comma_separated(value: object) -> object:
@@ -57,6 +60,16 @@ class Settings(BaseSettings):
     allowed_origins: Names = Field(
         default=(),
         description="Web origins, besides the API's own, that browsers may call from; comma-separated, * for all.",
+    )
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_comma_separated)
+    ] = Field(
+        default=(),
+        description="Networks of the proxies whose X-Forwarded-For and X-Request-ID are believed; comma-separated.",
+    )
+    rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
+        default_factory=limit_rules.Rules,
+        description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",
     )
 
     drain_seconds: float = Field(

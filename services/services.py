@@ -13,7 +13,7 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from ulid import ULID
 
 from services import cache as caches
-from services import log_cache, receipt_cache
+from services import log_cache, receipt_cache, windows
 from services.blocks import Blocks
 from services.bus import Bus
 from services.cache import Cache, Trust
@@ -23,6 +23,7 @@ from services.feeds import Feeds
 from services.health import HealthChecks
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
+from services.limits import Limits
 from services.log import Logs
 from services.log_cache import LogCache
 from services.messages import Messages
@@ -46,7 +47,7 @@ WARM: Final = 100  # conversations that a new process has in memory before anybo
 WARM_AFTER_SECONDS: Final = (
     caches.QUIET_SECONDS + 1.0
 )  # by then Redis may be believed: MongoDB has to be asked for less
-SCRIPTS: Final = (*caches.SCRIPTS, *log_cache.SCRIPTS, *receipt_cache.SCRIPTS)
+SCRIPTS: Final = (*caches.SCRIPTS, *log_cache.SCRIPTS, *receipt_cache.SCRIPTS, *windows.SCRIPTS)
 
 _logger = structlog.get_logger()
 
@@ -72,6 +73,7 @@ class Services:
     inboxes: Inboxes
     cache: Cache
     streams: Streams
+    limits: Limits
     health: HealthChecks
 
 
@@ -123,6 +125,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             inboxes=inboxes,
             cache=cache,
             streams=Streams(feeds, epoch),
+            limits=Limits(redis, settings.rate_limits),
             health=HealthChecks(
                 version=version("parley-chat"),
                 instance=instance,
