@@ -5,11 +5,13 @@ from datetime import datetime
 
 from strawberry.dataloader import DataLoader
 
+from loaders.limits import standings_by_bucket
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
 from loaders.receipts import Reader, receipts_by_conversation, receipts_by_reader
 from loaders.senders import Sender, permissions_by_sender
 from loaders.users import users_by_id
+from services.limits import Allowance, Standing
 from services.messages import Message, Place
 from services.mutes import Muter
 from services.receipts import Receipts
@@ -28,9 +30,10 @@ class Loaders:
     all_receipts: DataLoader[str, list[Receipts]]  # of a conversation's active members
     messages: DataLoader[Place, Message | None]
     send_permissions: DataLoader[Sender, SendPermission]
+    standings: DataLoader[str, Standing | None]
 
 
-def make_loaders(services: Services) -> Loaders:
+def make_loaders(services: Services, allowance: Allowance) -> Loaders:
     """Return new loaders."""
     return Loaders(
         users=DataLoader(load_fn=users_by_id(services.profiles)),
@@ -39,4 +42,5 @@ def make_loaders(services: Services) -> Loaders:
         all_receipts=DataLoader(load_fn=receipts_by_conversation(services.receipts)),
         messages=DataLoader(load_fn=messages_by_place(services.messages)),
         send_permissions=DataLoader(load_fn=permissions_by_sender(services.senders)),
+        standings=DataLoader(load_fn=standings_by_bucket(allowance)),
     )

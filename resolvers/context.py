@@ -1,4 +1,4 @@
-"""What every resolver is given: the services, the loaders of this operation, and who asks."""
+"""What every resolver is given: the services, the loaders of this operation, who asks, and how much more it may do."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,16 @@ import strawberry
 
 from loaders import Loaders, make_loaders
 from services.errors import Unauthenticated
+from services.limits import Allowance, Caller
 from services.services import Services
 from services.tokens import Claims
+
+
+def caller(claims: Claims | None, address: str | None = None) -> Caller:
+    """Return who is counted for an operation."""
+    if claims is None:
+        return Caller(address=address)
+    return Caller(user_id=claims.user_id, address=address, roles=claims.roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +24,13 @@ class Context:
 
     services: Services
     claims: Claims | None  # None when the caller is not signed in
+    allowance: Allowance = None  # type: ignore[assignment]  # an event's is made here: it has entered nowhere
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loaders", make_loaders(self.services))
+        if self.allowance is None:
+            object.__setattr__(self, "allowance", Allowance(self.services.limits, caller(self.claims)))
+        object.__setattr__(self, "loaders", make_loaders(self.services, self.allowance))
 
     @property
     def viewer(self) -> Claims:

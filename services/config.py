@@ -61,11 +61,11 @@ class Settings(BaseSettings):
         default=(),
         description="Web origins, besides the API's own, that browsers may call from; comma-separated, * for all.",
     )
-    trusted_proxies: Annotated[
-        tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_comma_separated)
-    ] = Field(
-        default=(),
-        description="Networks of the proxies whose X-Forwarded-For and X-Request-ID are believed; comma-separated.",
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        Field(
+            default=(),
+            description="Networks of the proxies whose X-Forwarded-For and X-Request-ID are believed; comma-separated.",
+        )
     )
     rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
         default_factory=limit_rules.Rules,

@@ -46,7 +46,24 @@ class Standing:
     window_seconds: int
     remaining: int
     retry_after_ms: int  # until one more is admitted; 0 while one is
+    reset_in_ms: int  # until all of it is there again, if nothing more is done
     reset_at: datetime  # when all of it is there again, if nothing more is done
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """An attempt to do one more."""
+
+    standing: Standing  # after it
+    rule: Rule
+    who: tuple[str, ...]
+    hit: Hit
+    is_local: bool
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it may be done; what may not was not counted."""
+        return self.hit.taken
 
 
 class Limits:
@@ -57,56 +74,27 @@ class Limits:
         self._remote = RemoteWindows(redis)
         self._local = LocalWindows()
 
-    async def take(self, bucket: str, caller: Caller, who: Sequence[str] = ()) -> "Taken | None":
-        """Count one, under the caller's name unless others are given; None where there is no limit.
-
-        Raises:
-            RateLimited: it would be one too many; it was not counted.
-        """
+    async def count(self, bucket: str, caller: Caller, who: Sequence[str] = (), *, take: bool = True) -> Count | None:
+        """Count one, or only look, under the caller's name unless others are given; None where there is no limit."""
         rule = self.rules.of(bucket, caller.roles)
         if rule is None:
             return None
-        who = who or (caller.name,)
-        hit, is_local = await self._hit(bucket, who, rule, take=True)
-        standing = _standing(bucket, _halved(rule) if is_local else rule, hit.states)
-        if not hit.taken:
-            raise refusal(standing)
-        return Taken(standing, rule, tuple(who), hit, is_local)
-
-    async def look(self, bucket: str, caller: Caller, who: Sequence[str] = ()) -> Standing | None:
-        """Return what is left, without counting; None where there is no limit."""
-        rule = self.rules.of(bucket, caller.roles)
-        if rule is None:
-            return None
-        hit, is_local = await self._hit(bucket, who or (caller.name,), rule, take=False)
-        return _standing(bucket, _halved(rule) if is_local else rule, hit.states)
-
-    def take_back(self, taken: "Taken") -> None:
-        """Undo what was counted for something else."""
-        for one in taken.who:
-            if taken.is_local:
-                self._local.take_back(taken.standing.bucket, one, taken.rule, taken.hit)
-            else:
-                self._remote.take_back(_key(taken.standing.bucket, one), taken.hit)
-
-    async def _hit(self, bucket: str, who: Sequence[str], rule: Rule, *, take: bool) -> tuple[Hit, bool]:
-        """Return what the windows say, and whether they are this process's own."""
+        names = tuple(who) or (caller.name,)
         try:
-            keys = [_key(bucket, one) for one in who]
-            return await self._remote.hit(keys, [rule] * len(keys), take=take), False
+            hit = await self._remote.hit([_key(bucket, name) for name in names], [rule] * len(names), take=take)
         except RedisFailedError:
-            return self._local.hit(bucket, who, _halved(rule), take=take), True
+            rule = Rule(max(1, rule.limit // 2), rule.seconds)
+            hit = self._local.hit(bucket, names, rule, take=take)
+            return Count(_standing(bucket, rule, hit.states), rule, names, hit, is_local=True)
+        return Count(_standing(bucket, rule, hit.states), rule, names, hit, is_local=False)
 
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """One that was counted."""
-
-    standing: Standing
-    rule: Rule
-    who: tuple[str, ...]
-    hit: Hit
-    is_local: bool
+    def take_back(self, count: Count) -> None:
+        """Undo what was counted."""
+        for name in count.who:
+            if count.is_local:
+                self._local.take_back(count.standing.bucket, name, count.rule, count.hit)
+            else:
+                self._remote.take_back(_key(count.standing.bucket, name), count.hit)
 
 
 class Allowance:
@@ -119,7 +107,7 @@ class Allowance:
         self._caller = caller
         self._socket = socket
         self._paid: Counter[str] = Counter()  # counted at entering, for fields to come
-        self._entered: Taken | None = None  # what entering as a light operation has counted
+        self._entered: Count | None = None  # what entering as a light operation has counted
 
     async def enter(self, *, light: bool) -> None:
         """Count an operation before it is looked at, by what it seems to be.
@@ -128,11 +116,10 @@ class Allowance:
             RateLimited: it is one too many.
         """
         if light:
-            self._entered = await self._limits.take(Bucket.LIGHT, self._caller)
-            self._use(self._entered)
+            self._entered = await self._take(Bucket.LIGHT)
             self._paid[Bucket.LIGHT] += 1
         elif self._socket is None:
-            self._use(await self._limits.take(Bucket.API, self._caller))
+            await self._take(Bucket.API)
         else:
             self._take_of_socket(self._socket)
 
@@ -152,8 +139,8 @@ class Allowance:
         """
         if self._paid[bucket]:
             self._paid[bucket] -= 1
-            return
-        self._use(await self._limits.take(bucket, self._caller))
+        else:
+            await self._take(bucket)
 
     async def take_field(self, name: str) -> None:
         """Count a use of a root field: those that are light, and those with a rule of their own. Raises as `take`."""
@@ -164,18 +151,17 @@ class Allowance:
 
     async def take_authentication(self, account: str) -> None:
         """Count an attempt to show or set the password of an account, named by its handle. Raises as `take`."""
-        self._use(await self._limits.take(Bucket.AUTHENTICATION, self._caller, self._authenticating(account)))
+        await self._take(Bucket.AUTHENTICATION, self._authenticating(account))
 
     async def look(self, bucket: str) -> Standing | None:
         """Return what is left, without counting; None where there is no limit."""
-        return await self._limits.look(bucket, self._caller)
+        return await self._look(bucket)
 
     async def all(self, handle: str | None) -> list[Standing]:
         """Return what is left of each limit; `handle` is that of the caller, None when it has no account."""
-        found = [await self.look(bucket) for bucket in (Bucket.API, Bucket.MESSAGES, Bucket.LIGHT)]
+        found = [await self._look(bucket) for bucket in (Bucket.API, Bucket.MESSAGES, Bucket.LIGHT)]
         if handle is not None:
-            who = self._authenticating(handle)
-            found.append(await self._limits.look(Bucket.AUTHENTICATION, self._caller, who))
+            found.append(await self._look(Bucket.AUTHENTICATION, self._authenticating(handle)))
         if self._socket is not None and (rule := self._limits.rules.of(Bucket.SOCKET, self._caller.roles)) is not None:
             hit = self._socket.hit(time.monotonic(), rule, take=False)
             found.append(_standing(Bucket.SOCKET, rule, hit.states))
@@ -184,47 +170,48 @@ class Allowance:
     def _authenticating(self, account: str) -> tuple[str, ...]:
         """Return under what names an attempt counts: what somebody typed may be long, or no handle at all."""
         typed = account[:1_000]
-        account = f"account {handles.normalised(typed) or derived_id('none', ascii(typed))}"
-        return (account,) if self._caller.address is None else (account, f"address {self._caller.address}")
+        name = f"account {handles.normalised(typed) or derived_id('none', ascii(typed))}"
+        return (name,) if self._caller.address is None else (name, f"address {self._caller.address}")
+
+    async def _look(self, bucket: str, who: Sequence[str] = ()) -> Standing | None:
+        count = await self._limits.count(bucket, self._caller, who, take=False)
+        return None if count is None else count.standing
+
+    async def _take(self, bucket: str, who: Sequence[str] = ()) -> Count | None:
+        count = await self._limits.count(bucket, self._caller, who)
+        if count is not None:
+            self._use(count.standing, admitted=count.admitted)
+        return count
 
     def _take_of_socket(self, window: Window) -> None:
         rule = self._limits.rules.of(Bucket.SOCKET, self._caller.roles)
-        if rule is None:
-            return
-        hit = window.hit(time.monotonic(), rule, take=True)
-        standing = self.used[Bucket.SOCKET] = _standing(Bucket.SOCKET, rule, hit.states)
-        if not hit.taken:
-            raise refusal(standing)
+        if rule is not None:
+            hit = window.hit(time.monotonic(), rule, take=True)
+            self._use(_standing(Bucket.SOCKET, rule, hit.states), admitted=hit.taken)
 
-    def _use(self, taken: Taken | None) -> None:
-        if taken is not None:
-            self.used[taken.standing.bucket] = taken.standing
-
-
-def refusal(standing: Standing) -> RateLimited:
-    """Return the error that says so."""
-    return RateLimited(
-        f"Too much at once: at most {standing.limit} in {standing.window_seconds} s. Wait a moment.",
-        bucket=standing.bucket,
-        limit=standing.limit,
-        retry_after_ms=standing.retry_after_ms,
-    )
+    def _use(self, standing: Standing, *, admitted: bool) -> None:
+        self.used[standing.bucket] = standing
+        if not admitted:
+            raise RateLimited(
+                f"Too much at once: at most {standing.limit} in {standing.window_seconds} s. Wait a moment.",
+                bucket=standing.bucket,
+                limit=standing.limit,
+                retry_after_ms=standing.retry_after_ms,
+            )
 
 
 def _standing(bucket: str, rule: Rule, states: Sequence[State]) -> Standing:
     """Return what is left where several windows count: what the fullest has."""
+    reset_seconds = max(state.reset_seconds for state in states)
     return Standing(
         bucket=str(bucket),
         limit=rule.limit,
         window_seconds=rule.seconds,
         remaining=max(0, rule.limit - max(state.count for state in states)),
         retry_after_ms=math.ceil(max(state.wait_seconds for state in states) * 1_000),
-        reset_at=now() + timedelta(seconds=max(state.reset_seconds for state in states)),
+        reset_in_ms=math.ceil(reset_seconds * 1_000),
+        reset_at=now() + timedelta(seconds=reset_seconds),
     )
-
-
-def _halved(rule: Rule) -> Rule:
-    return Rule(max(1, rule.limit // 2), rule.seconds)
 
 
 def _key(bucket: str, who: str) -> str:
