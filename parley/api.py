@@ -10,12 +10,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
 from parley.http import HEALTH_ROUTES, GraphQLOverHTTP, jwks
 from parley.pages import graphiql_page, pages
+from parley.requests import EXCEPTION_HANDLERS, REQUEST_ID_HEADER, Requests
 from parley.server import config, run
 from parley.transport import PATH, Socket, Sockets
 from schema.api import graphql_schema
@@ -34,13 +36,13 @@ class State(TypedDict):
     sockets: Sockets
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> ASGIApp:
     """Return the app; its services open when it starts and close when it ends."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with open_services(settings) as services:
-            engine = Engine(graphql_schema())
+            engine = Engine(graphql_schema(), introspection=settings.allows_introspection)
             fanout = Fanout(engine, services)
             sockets = Sockets(engine, fanout, services)
             gc.collect()
@@ -54,9 +56,10 @@ def create_app(settings: Settings) -> FastAPI:
                 }
             finally:
                 await sockets.close()
+                await engine.close()
                 await fanout.close()
 
-    app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None, exception_handlers=dict(EXCEPTION_HANDLERS))
     app.router.routes += [
         Route(PATH, _graphql, methods=["GET", "POST"]),
         *HEALTH_ROUTES,
@@ -69,9 +72,10 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=list(settings.allowed_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type"],
+            expose_headers=["ratelimit", "ratelimit-policy", "retry-after", REQUEST_ID_HEADER],
             max_age=600,
         )
-    return app
+    return Requests(app, settings.trusted_proxies)
 
 
 async def _graphql(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """Execution of GraphQL documents, the same over every transport: parse, validate, run, and say what went wrong."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -11,22 +12,28 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     get_operation_ast,
     parse,
+    specified_rules,
     validate,
 )
 from graphql.execution import Executor, create_source_event_stream, execute_root_selection_set
 from pymongo.errors import PyMongoError
 
+from parley.cost import TOKENS, Measured, TooComplexError, check_variables, measured
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
 from services.errors import ChatError, UserError, UserErrorCode
 from services.streams import ConversationStream, InboxStream
+from services.tasks import Tasks
 
 CACHED_OPERATIONS = 512
-TOKENS = 2_000  # of a document; parsing more of them costs the event loop noticeable time
+ERRORS = 20  # that a client is told of at once
+EXECUTION_SECONDS = 10.0  # what a query or a mutation may take
+CLOSING_SECONDS = 5.0  # what mutations may take that go on when a process ends
 
 _logger = structlog.get_logger()
 
@@ -49,7 +56,13 @@ class Operation:
     definition: OperationDefinitionNode
     name: str | None
     query: str
+    measured: Measured
     sharing: Sharing | None  # which subscribers may share executions; None where it is no subscription
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields at its root."""
+        return self.measured.fields
 
     @property
     def is_subscription(self) -> bool:
@@ -63,15 +76,29 @@ class Operation:
 class Engine:
     """Executes operations against the schema."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool = True) -> None:
+        """Prepare.
+
+        Args:
+            schema: What operations are executed against.
+            introspection: Whether clients may ask for the schema, and are helped with names that they misspelt.
+        """
         self._schema = schema
+        self._introspection = introspection
+        self._rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        self._tasks = Tasks()
         self._operation = lru_cache(CACHED_OPERATIONS)(self._prepare)
+
+    async def close(self) -> None:
+        """Let mutations finish that are under way."""
+        await self._tasks.close(grace_seconds=CLOSING_SECONDS)
 
     def operation(self, query: str, operation_name: str | None) -> Operation:
         """Return the operation of a request.
 
         Raises:
-            RequestRefused: a syntax error, a document that does not fit the schema, or no such operation.
+            RequestRefused: a syntax error, too much at once, a document that does not fit the schema, or no such
+                operation.
         """
         operation = self._operation(query, operation_name)
         if isinstance(operation, list):
@@ -81,16 +108,24 @@ class Engine:
     async def execute(
         self, operation: Operation, variables: dict[str, Any] | None, context: Context, request_id: str
     ) -> dict[str, Any]:
-        """Run a query or a mutation; return its response.
+        """Run a query or a mutation; return its response, at the latest after 10 s.
+
+        A mutation that has begun is finished, whether or not somebody still waits for it: what it has written may be
+        half of what it has to write.
 
         Raises:
-            RequestRefused: the variables do not fit; nothing was run.
+            RequestRefused: the variables do not fit, or ask for too much; nothing was run.
         """
         executor = self.executor(operation, variables, context)
-        result = execute_root_selection_set(executor)
-        if executor.is_awaitable(result):
-            result = await result
-        return self.response(cast("ExecutionResult", result), request_id)
+        try:
+            async with asyncio.timeout(EXECUTION_SECONDS):
+                if operation.is_mutation:
+                    result = await asyncio.shield(self._tasks.spawn(_run(executor)))
+                else:
+                    result = await _run(executor)
+        except TimeoutError:
+            return {"data": None, "errors": [_out_of_time(operation)]}
+        return self.response(result, request_id)
 
     async def open_stream(self, executor: Executor[Any], request_id: str) -> ConversationStream | InboxStream:
         """Resolve a subscription's root field to the stream it asks for.
@@ -109,9 +144,23 @@ class Engine:
         """Return what can run the operation.
 
         Raises:
-            RequestRefused: the variables do not fit.
+            RequestRefused: the variables do not fit, or ask for too much.
         """
-        executor = Executor.build(self._schema, operation.document, None, context, variables, operation.name)
+        try:
+            check_variables(variables)
+            operation.measured.check(variables)
+        except TooComplexError as error:
+            raise RequestRefused([_error(str(error), "QUERY_TOO_COMPLEX")]) from None
+        executor = Executor.build(
+            self._schema,
+            operation.document,
+            None,
+            context,
+            variables,
+            operation.name,
+            max_coercion_errors=ERRORS,
+            hide_suggestions=not self._introspection,
+        )
         if isinstance(executor, list):
             raise RequestRefused([_of_request(error, "BAD_USER_INPUT") for error in executor])
         return executor
@@ -141,26 +190,44 @@ class Engine:
         return response
 
     def _prepare(self, query: str, operation_name: str | None) -> Operation | Errors:
-        document = self._parse_and_validate(query)
-        if isinstance(document, list):
-            return document
+        try:
+            document = parse(query, max_tokens=TOKENS)
+            operations = measured(self._schema, document)
+        except GraphQLError as error:
+            # The parser has no other way to say that it gave up.
+            too_complex = "aborted" in error.message or "nested too deeply" in error.message
+            return [_of_request(error, "QUERY_TOO_COMPLEX" if too_complex else "GRAPHQL_PARSE_FAILED")]
+        except TooComplexError as error:
+            return [_error(str(error), "QUERY_TOO_COMPLEX")]
+        except RecursionError:
+            return [_error("The document is nested too deeply.", "QUERY_TOO_COMPLEX")]
+        errors = validate(
+            self._schema, document, self._rules, max_errors=ERRORS, hide_suggestions=not self._introspection
+        )
+        if errors:
+            return [_of_request(error, "GRAPHQL_VALIDATION_FAILED") for error in errors]
         definition = get_operation_ast(document, operation_name)
         if definition is None:
             message = "Name one of the document's operations." if operation_name is None else "No such operation."
             return [_error(message, "BAD_USER_INPUT")]
         is_subscription = definition.operation is OperationType.SUBSCRIPTION
         shared = sharing(document, definition) if is_subscription else None
-        return Operation(document, definition, operation_name, query, shared)
+        return Operation(document, definition, operation_name, query, operations[definition], shared)
 
-    def _parse_and_validate(self, query: str) -> DocumentNode | Errors:
-        try:
-            document = parse(query, max_tokens=TOKENS)
-        except GraphQLError as error:
-            return [_of_request(error, "GRAPHQL_PARSE_FAILED")]
-        except RecursionError:
-            return [_error("The document is nested too deeply.", "QUERY_TOO_COMPLEX")]
-        errors = validate(self._schema, document, max_errors=20)
-        return [_of_request(error, "GRAPHQL_VALIDATION_FAILED") for error in errors] or document
+
+async def _run(executor: Executor[Any]) -> ExecutionResult:
+    result = execute_root_selection_set(executor)
+    if executor.is_awaitable(result):
+        result = await result
+    return cast("ExecutionResult", result)
+
+
+def _out_of_time(operation: Operation) -> dict[str, Any]:
+    seconds = round(EXECUTION_SECONDS)
+    if operation.is_mutation:
+        message = f"This took more than {seconds} s, and may or may not have been done. Repeat it with the same ids."
+        return _error(message, "COMMIT_UNKNOWN", retryable=True)
+    return _error(f"This took more than {seconds} s. Ask for less.", "TIMEOUT", retryable=True)
 
 
 def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:

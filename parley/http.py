@@ -11,13 +11,15 @@ from graphql import GraphQLError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from ulid import ULID
 
+from parley import admission
 from parley.execution import Engine, Errors, RequestRefused, formatted
-from resolvers.context import Context
+from parley.requests import Origin
+from resolvers.context import Context, caller
 from services.clock import now
-from services.errors import ChatError, Unauthenticated
+from services.errors import ChatError, RateLimited, Unauthenticated
 from services.health import HealthChecks
+from services.limits import Allowance
 from services.services import Services
 from services.tokens import Claims, Tokens
 
@@ -34,34 +36,45 @@ class GraphQLOverHTTP:
         self._services = services
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request."""
-        request_id = str(ULID())
+        """Answer one request; each counts, whatever is wrong with it."""
+        origin: Origin = request.state.origin
         media_type = RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
-        if request.method == "GET":
-            asked = _from_query(request)
-        else:
-            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-                return _refusal("Send the request as application/json.", "BAD_USER_INPUT", 415, media_type)
-            body = await _body(request)
-            if body is None:
-                return _refusal("The request is too large.", "PAYLOAD_TOO_LARGE", 413, media_type)
-            asked = _parsed(body)
-        if isinstance(asked, str):
-            return _refusal(asked, "BAD_USER_INPUT", 400, media_type)
-        query, variables, operation_name = asked
+        asked = await _asked_by(request, media_type)
         try:
             claims = await self._claims(request)
-        except ChatError as error:
-            return _errors([formatted(GraphQLError(error.message, original_error=error), request_id)], 401, media_type)
+        except ChatError as refused:
+            claims, asked = None, _errors([_formatted(refused, origin)], 401, media_type)
+        allowance = Allowance(self._services.limits, caller(claims, origin.address))
         try:
-            operation = self._engine.operation(query, operation_name)
+            if isinstance(asked, Response):
+                await allowance.enter(light=False)
+                response = asked
+            else:
+                response = await self._answer(request, asked, Context(self._services, claims, allowance), media_type)
+        except RateLimited as refused:
+            response = _errors([_formatted(refused, origin)], 429, media_type)
+            response.headers.update(admission.headers(allowance.used, refused))
+        else:
+            response.headers.update(admission.headers(allowance.used))
+        return response
+
+    async def _answer(self, request: Request, asked: "Asked", context: Context, media_type: str) -> Response:
+        """Answer a request that can be read.
+
+        Raises:
+            RateLimited: it is one too many.
+        """
+        query, variables, operation_name = asked
+        origin: Origin = request.state.origin
+        try:
+            operation = await admission.admitted(self._engine, query, operation_name, context.allowance)
             if operation.is_subscription:
                 return _refusal("Subscriptions need a WebSocket.", "BAD_USER_INPUT", 400, media_type)
             if operation.is_mutation and request.method == "GET":
                 response = _refusal("Mutations need POST.", "BAD_USER_INPUT", 405, media_type)
                 response.headers["allow"] = "POST"
                 return response
-            result = await self._engine.execute(operation, variables, Context(self._services, claims), request_id)
+            result = await self._engine.execute(operation, variables, context, origin.request_id)
         except RequestRefused as refused:
             return _errors(refused.errors, 400 if media_type == RESPONSE_TYPE else 200, media_type)
         return _response(result, 200, media_type)
@@ -77,6 +90,20 @@ class GraphQLOverHTTP:
 
 
 type Asked = tuple[str, dict[str, Any] | None, str | None]
+
+
+async def _asked_by(request: Request, media_type: str) -> Asked | Response:
+    """Return the parts of a request, or the answer to one that has none."""
+    if request.method == "GET":
+        asked = _from_query(request)
+    else:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
+            return _refusal("Send the request as application/json.", "BAD_USER_INPUT", 415, media_type)
+        body = await _body(request)
+        if body is None:
+            return _refusal("The request is too large.", "PAYLOAD_TOO_LARGE", 413, media_type)
+        asked = _parsed(body)
+    return _refusal(asked, "BAD_USER_INPUT", 400, media_type) if isinstance(asked, str) else asked
 
 
 async def _body(request: Request) -> bytes | None:
@@ -123,6 +150,10 @@ def _asked(content: object) -> Asked | str:
     if name is not None and not isinstance(name, str):
         return "`operationName` must be a string."
     return query, variables, name or None
+
+
+def _formatted(error: ChatError, origin: Origin) -> dict[str, Any]:
+    return formatted(GraphQLError(error.message, original_error=error), origin.request_id)
 
 
 def _refusal(message: str, code: str, status: int, media_type: str) -> Response:

@@ -19,6 +19,7 @@ def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.C
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # `parley/addresses.py` reads them, and believes those that are trusted
         timeout_graceful_shutdown=5,
     )
 

@@ -9,9 +9,11 @@ from importlib.metadata import version
 import stamina
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from ulid import ULID
 
 from parley.http import HEALTH_ROUTES
+from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
 from services.activity import Activity
 from services.config import Settings
@@ -25,7 +27,7 @@ from services.tasks import Tasks
 from services.topics import EVENTS
 
 
-def create_worker(settings: Settings) -> Starlette:
+def create_worker(settings: Settings) -> ASGIApp:
     """Return the worker as an app; it works from its start to its end."""
     instance = str(ULID()).lower()
     database = Database(settings)
@@ -57,7 +59,8 @@ def create_worker(settings: Settings) -> Starlette:
                 await stack.enter_async_context(Consumer(settings.kafka_url, job, producer).running())
             yield {"health": health}
 
-    return Starlette(routes=HEALTH_ROUTES, lifespan=lifespan)
+    app = Starlette(routes=HEALTH_ROUTES, lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
+    return Requests(app, settings.trusted_proxies)
 
 
 async def _make_topics(settings: Settings) -> None:

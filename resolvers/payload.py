@@ -64,7 +64,7 @@ def refusable[**P](
         except UserError as error:
             return Payload(user_errors=[_refusal(error)])
 
-    return answer
+    return answer  # type: ignore[return-value]  # mypy minds that its first argument has a name
 
 
 def _refusal(error: UserError) -> Refusal:

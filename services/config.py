@@ -67,6 +67,10 @@ class Settings(BaseSettings):
             description="Networks of the proxies whose X-Forwarded-For and X-Request-ID are believed; comma-separated.",
         )
     )
+    introspection: bool | None = Field(
+        default=None,
+        description="Whether clients may ask for the schema; when left out, on the embedded stack only.",
+    )
     rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
         default_factory=limit_rules.Rules,
         description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",
@@ -78,6 +82,11 @@ class Settings(BaseSettings):
     closing_seconds: float = Field(
         default=10.0, ge=0, le=10, description="Over how long a stopping process closes its sockets, evenly."
     )
+
+    @property
+    def allows_introspection(self) -> bool:
+        """Whether clients may ask for the schema."""
+        return self.embedded if self.introspection is None else self.introspection
 
     @model_validator(mode="after")
     def _production_has_its_secrets(self) -> "Settings":

@@ -30,7 +30,7 @@ class Rule:
     seconds: int
 
 
-_DEFAULTS: Final = {
+_DEFAULTS: Final[dict[str, Rule | None]] = {
     Bucket.API: Rule(100, 60),
     Bucket.AUTHENTICATION: Rule(5, 15 * 60),
     Bucket.MESSAGES: Rule(30, 60),
