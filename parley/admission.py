@@ -18,11 +18,15 @@ async def admitted(engine: Engine, query: str, operation_name: str | None, allow
         RateLimited: it is one too many.
         RequestRefused: it is no operation that can be run.
     """
-    seems_light = _LIGHT.search(query) is not None
-    await allowance.enter(light=seems_light)
+    known = engine.known(query, operation_name)
+    if known is not None:
+        if not is_light(known):  # else its fields count, and have payloads to say so
+            await allowance.enter(light=False)
+    else:
+        await allowance.enter(light=_LIGHT.search(query) is not None)
     operation = engine.operation(query, operation_name)
-    if seems_light and not is_light(operation):
-        await allowance.enter_after_all()
+    if known is None and not is_light(operation):
+        await allowance.enter_as_heavy()
     if not operation.is_mutation:  # mutations are counted where they can say so in their payloads
         for name in sorted(operation.fields):
             await allowance.take_field(name)

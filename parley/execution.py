@@ -1,8 +1,8 @@
 """Execution of GraphQL documents, the same over every transport: parse, validate, run, and say what went wrong."""
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -31,6 +31,7 @@ from services.streams import ConversationStream, InboxStream
 from services.tasks import Tasks
 
 CACHED_OPERATIONS = 512
+CACHED_CHARACTERS = 20_000  # of a document; longer ones are read each time, so that nobody fills the memory
 ERRORS = 20  # that a client is told of at once
 EXECUTION_SECONDS = 10.0  # what a query or a mutation may take
 CLOSING_SECONDS = 5.0  # what mutations may take that go on when a process ends
@@ -87,7 +88,7 @@ class Engine:
         self._introspection = introspection
         self._rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._tasks = Tasks()
-        self._operation = lru_cache(CACHED_OPERATIONS)(self._prepare)
+        self._cached: OrderedDict[tuple[str, str | None], Operation | Errors] = OrderedDict()  # the newest used last
 
     async def close(self) -> None:
         """Let mutations finish that are under way."""
@@ -100,10 +101,24 @@ class Engine:
             RequestRefused: a syntax error, too much at once, a document that does not fit the schema, or no such
                 operation.
         """
-        operation = self._operation(query, operation_name)
+        key = (query, operation_name)
+        operation = self._cached.get(key)
+        if operation is not None:
+            self._cached.move_to_end(key)
+        else:
+            operation = self._prepare(query, operation_name)
+            if len(query) <= CACHED_CHARACTERS:
+                self._cached[key] = operation
+                if len(self._cached) > CACHED_OPERATIONS:
+                    self._cached.popitem(last=False)
         if isinstance(operation, list):
             raise RequestRefused(operation)
         return operation
+
+    def known(self, query: str, operation_name: str | None) -> Operation | None:
+        """Return the operation of a request if that needs no work; None also where it is none."""
+        operation = self._cached.get((query, operation_name))
+        return operation if isinstance(operation, Operation) else None
 
     async def execute(
         self, operation: Operation, variables: dict[str, Any] | None, context: Context, request_id: str

@@ -107,6 +107,7 @@ class Allowance:
         self._caller = caller
         self._socket = socket
         self._paid: Counter[str] = Counter()  # counted at entering, for fields to come
+        self._seemed_light = False
         self._entered: Count | None = None  # what entering as a light operation has counted
 
     async def enter(self, *, light: bool) -> None:
@@ -115,6 +116,7 @@ class Allowance:
         Raises:
             RateLimited: it is one too many.
         """
+        self._seemed_light = light
         if light:
             self._entered = await self._take(Bucket.LIGHT)
             self._paid[Bucket.LIGHT] += 1
@@ -123,13 +125,14 @@ class Allowance:
         else:
             self._take_of_socket(self._socket)
 
-    async def enter_after_all(self) -> None:
-        """Count an operation anew that seemed to be light, and is not. Raises as `enter`."""
-        self._paid.clear()
-        if self._entered is not None:
-            self._limits.take_back(self._entered)
-            del self.used[Bucket.LIGHT]
-        await self.enter(light=False)
+    async def enter_as_heavy(self) -> None:
+        """Count an operation anew if it entered as a light one, which it is not. Raises as `enter`."""
+        if self._seemed_light:
+            self._paid.clear()
+            if self._entered is not None:
+                self._limits.take_back(self._entered)
+                del self.used[Bucket.LIGHT]
+            await self.enter(light=False)
 
     async def take(self, bucket: str) -> None:
         """Count one.

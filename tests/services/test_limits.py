@@ -213,7 +213,7 @@ async def test_an_operation_that_only_seemed_light_counts_where_it_belongs(proce
     allowance = Allowance(limits, caller)
 
     await allowance.enter(light=True)
-    await allowance.enter_after_all()
+    await allowance.enter_as_heavy()
 
     assert [await remaining(limits, bucket, caller) for bucket in ("light", "api")] == [2, 1]
     assert list(allowance.used) == ["api"]
