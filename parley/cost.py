@@ -21,6 +21,7 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValueNode,
@@ -41,6 +42,8 @@ SELECTIONS: Final = 1_500  # with those of fragments wherever they are spread
 PAIRS: Final = 2_000  # of selections that validation has to compare
 COST: Final = 5_000  # items of lists that may be asked for
 PAGE: Final = 50  # items, when a page is asked for without its size
+LITERALS: Final = 250  # in the arguments of a field; whoever has more uses variables
+INPUT_FIELDS: Final = 30  # of one object in them
 VALUES: Final = 2_000  # in the variables
 VALUE_LEVELS: Final = 32
 
@@ -147,6 +150,23 @@ def measured(schema: GraphQLSchema, document: DocumentNode) -> dict[OperationDef
     return found
 
 
+def _check_literals(node: FieldNode) -> None:
+    """See that a field's arguments are not out of all proportion: validation repeats them in what it says of them."""
+    waiting = [argument.value for argument in node.arguments or ()]
+    count = 0
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, ListValueNode):
+            waiting += value.values
+        elif isinstance(value, ObjectValueNode):
+            if len(value.fields) > INPUT_FIELDS:
+                raise TooComplexError("fields in an input object", INPUT_FIELDS, len(value.fields))
+            waiting += [field.value for field in value.fields]
+    if count > LITERALS:
+        raise TooComplexError("values in the arguments of a field", LITERALS, count)
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """A selection set, the type that it selects from (None: there is none), and the fragments that it lies in."""
@@ -222,6 +242,7 @@ class _Walk:
                     raise TooComplexError("selections, with those of its fragments", SELECTIONS)
                 self._directive(node.directives)
                 if isinstance(node, FieldNode):
+                    _check_literals(node)
                     if node.alias is not None:
                         self._aliases += 1
                         if self._aliases > ALIASES:

@@ -32,7 +32,8 @@ from services.tasks import Tasks
 
 CACHED_OPERATIONS = 512
 CACHED_CHARACTERS = 20_000  # of a document; longer ones are read each time, so that nobody fills the memory
-ERRORS = 20  # that a client is told of at once
+ERRORS = 10  # that a client is told of at once
+MESSAGE_CHARACTERS = 500  # of an error; what is wrong may be a name of a quarter of a megabyte
 EXECUTION_SECONDS = 10.0  # what a query or a mutation may take
 CLOSING_SECONDS = 5.0  # what mutations may take that go on when a process ends
 
@@ -251,7 +252,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
     match original:
         case None:
             # The library's own: an argument that does not fit its type.
-            shown = _error(error.message, "BAD_USER_INPUT")
+            shown = _error(error.message[:MESSAGE_CHARACTERS], "BAD_USER_INPUT")
         case UserError(code=UserErrorCode.INVALID_INPUT):
             shown = _error(original.message, "BAD_USER_INPUT")
         case ChatError():
@@ -270,7 +271,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
 
 
 def _of_request(error: GraphQLError, code: str) -> dict[str, Any]:
-    return _with_place(_error(error.message, code), error)
+    return _with_place(_error(error.message[:MESSAGE_CHARACTERS], code), error)
 
 
 def _with_place(shown: dict[str, Any], error: GraphQLError) -> dict[str, Any]:

@@ -225,7 +225,8 @@ async def test_a_light_document_that_nobody_knows_is_not_even_parsed_beyond_the_
     ann = await house.api.register()
 
     async def mark(number: int) -> httpx.Response:
-        literal = f'mutation {{ markRead(input: {{conversationId: "{number}", upToSequence: 1}}) {{ userErrors {{ code }} }} }}'
+        given = f'{{ conversationId: "{number}", upToSequence: 1 }}'
+        literal = f"mutation {{ markRead(input: {given}) {{ userErrors {{ code }} }} }}"
         return await ask(house.api, literal, token=ann.token)
 
     answers = await asyncio.gather(*map(mark, range(125)))
