@@ -27,6 +27,7 @@ from parley.cost import TOKENS, Measured, TooComplexError, check_variables, meas
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
 from services.errors import ChatError, UserError, UserErrorCode
+from services.failures import described
 from services.streams import ConversationStream, InboxStream
 from services.tasks import Tasks
 
@@ -133,6 +134,7 @@ class Engine:
             RequestRefused: the variables do not fit, or ask for too much; nothing was run.
         """
         executor = self.executor(operation, variables, context)
+        _note(executor, request_id)
         try:
             async with asyncio.timeout(EXECUTION_SECONDS):
                 if operation.is_mutation:
@@ -149,6 +151,7 @@ class Engine:
         Raises:
             RequestRefused: the stream may not begin.
         """
+        _note(executor, request_id)
         stream: Any = create_source_event_stream(executor)
         if executor.is_awaitable(stream):
             stream = await stream
@@ -189,6 +192,8 @@ class Engine:
         """
         run = executor.build_per_event_executor(value)
         run.context_value = context
+        structlog.contextvars.clear_contextvars()  # of whoever subscribed first
+        _note(run, request_id)
         result = run.execute_operation(False)  # its only, positional flag: not serially
         if run.is_awaitable(result):
             result = await result
@@ -231,6 +236,16 @@ class Engine:
         return Operation(document, definition, operation_name, query, operations[definition], shared)
 
 
+def _note(executor: Executor[Any], request_id: str) -> None:
+    """Have everything that is logged from here on say what it belongs to."""
+    name, context = executor.operation.name, executor.context_value
+    structlog.contextvars.bind_contextvars(
+        request_id=request_id,
+        operation=None if name is None else name.value,
+        viewer=context.claims.user_id if isinstance(context, Context) and context.claims else None,
+    )
+
+
 async def _run(executor: Executor[Any]) -> ExecutionResult:
     result = execute_root_selection_set(executor)
     if executor.is_awaitable(result):
@@ -260,7 +275,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
             if original.retry_after_ms is not None:
                 shown["extensions"]["retryAfterMs"] = original.retry_after_ms
         case PyMongoError():
-            _logger.warning("mongodb.failed", request_id=request_id, error=repr(original))
+            _logger.warning("mongodb.failed", request_id=request_id, error=described(original))
             shown = _error("The service cannot do this now. Try again.", "UNAVAILABLE", retryable=True)
             shown["extensions"]["retryAfterMs"] = 1_000
         case _:

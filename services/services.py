@@ -19,6 +19,7 @@ from services.bus import Bus
 from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
+from services.failures import described
 from services.feeds import Feeds
 from services.health import HealthChecks
 from services.inboxes import Inboxes, Invitations
@@ -139,7 +140,7 @@ async def _warm(logs: Logs, outbox: Outbox) -> None:
     try:
         await logs.warm(await outbox.active(WARM))
     except PyMongoError as error:
-        _logger.warning("cache.not_warmed", error=repr(error))
+        _logger.warning("cache.not_warmed", error=described(error))
 
 
 async def _epoch(database: Database) -> int:

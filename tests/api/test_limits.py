@@ -71,8 +71,10 @@ async def ask(api: Api, query: str, variables: Json | None = None, token: str | 
 async def connected(api: Api) -> None:
     """Wait until a process that has just started counts in Redis."""
     async with asyncio.timeout(10):
-        while (await api.http.get(f"{api.url}/health")).json()["status"] != "HEALTHY":
+        status = None
+        while status != "HEALTHY":
             await asyncio.sleep(0.05)
+            status = (await api.http.get(f"{api.url}/health")).json()["status"]
 
 
 def standing(response: Json, bucket: str) -> Json:
