@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
-from parley.http import HEALTH_ROUTES, GraphQLOverHTTP, jwks
+from parley.http import GraphQLOverHTTP, key_route, plain_routes
 from parley.pages import graphiql_page, pages
 from parley.requests import EXCEPTION_HANDLERS, REQUEST_ID_HEADER, Requests
 from parley.server import config, run
@@ -62,8 +62,8 @@ def create_app(settings: Settings) -> ASGIApp:
     app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None, exception_handlers=dict(EXCEPTION_HANDLERS))
     app.router.routes += [
         Route(PATH, _graphql, methods=["GET", "POST"]),
-        *HEALTH_ROUTES,
-        Route("/.well-known/jwks.json", jwks),
+        *plain_routes(settings),
+        key_route(settings),
         *pages(),
     ]
     if settings.allowed_origins:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 from graphql import GraphQLError
+from slowapi import Limiter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,6 +18,7 @@ from parley.execution import Engine, Errors, RequestRefused, formatted
 from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
+from services.config import Settings
 from services.errors import ChatError, RateLimited, Unauthenticated
 from services.health import HealthChecks
 from services.limits import Allowance
@@ -26,6 +28,7 @@ from services.tokens import Claims, Tokens
 BODY_BYTES = 256 * 1024
 JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"
+PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from an address
 
 
 class GraphQLOverHTTP:
@@ -204,5 +207,30 @@ async def jwks(request: Request) -> Response:
     return JSONResponse(tokens.jwks(), headers={"cache-control": "public, max-age=300"})
 
 
-# Of every process: its app's state has `health`.
-HEALTH_ROUTES: Final = (Route("/health", health), Route("/health/live", live), Route("/health/ready", ready))
+def plain_routes(settings: Settings) -> list[Route]:
+    """Return the routes of every process: its app's state has `health`.
+
+    Whoever asks how the parts are makes this process ask them: not as often as one likes. The two that load balancers
+    ask have no limit, because an answer that is refused would take the process out of service.
+    """
+    limiter = plain_limiter(settings)
+    return [
+        Route("/health", limiter.limit(PLAIN_LIMIT)(health)),
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+    ]
+
+
+def key_route(settings: Settings) -> Route:
+    """Return the route of the keys that verify access tokens."""
+    return Route("/.well-known/jwks.json", plain_limiter(settings).limit(PLAIN_LIMIT)(jwks))
+
+
+def plain_limiter(settings: Settings) -> Limiter:
+    """Return what counts requests to a plain route, by address and in this process alone: they change nothing."""
+    return Limiter(
+        key_func=lambda request: request.state.origin.address,
+        strategy="moving-window",
+        storage_uri="memory://",
+        enabled=settings.rate_limits.are_on,
+    )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -71,6 +72,9 @@ class Requests:
 async def refused(_request: Request, error: Exception) -> Response:
     """Answer a request to a path, or with a method, that there is not."""
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        content = {"code": "RATE_LIMITED", "retryable": True, "retryAfterMs": 60_000}
+        return JSONResponse(_errors("Too much at once. Wait a minute.", content), 429, {"retry-after": "60"})
     found = {404: ("There is nothing here.", "NOT_FOUND"), 405: ("This path has no such method.", "BAD_USER_INPUT")}
     message, code = found.get(error.status_code, ("The request was refused.", "BAD_USER_INPUT"))
     return JSONResponse(_errors(message, {"code": code}), error.status_code, error.headers)
@@ -82,8 +86,8 @@ async def failed(request: Request, _error: Exception) -> Response:
     return JSONResponse(_errors("Something went wrong.", extensions), 500)
 
 
-def _errors(message: str, extensions: Mapping[str, str]) -> dict[str, Any]:
-    return {"errors": [{"message": message, "extensions": {**extensions, "retryable": False}}]}
+def _errors(message: str, extensions: Mapping[str, object]) -> dict[str, Any]:
+    return {"errors": [{"message": message, "extensions": {"retryable": False, **extensions}}]}
 
 
 EXCEPTION_HANDLERS: Final[Mapping[Any, ExceptionHandler]] = {HTTPException: refused, Exception: failed}

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from ulid import ULID
 
-from parley.http import HEALTH_ROUTES
+from parley.http import plain_routes
 from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
 from services.activity import Activity
@@ -59,7 +59,7 @@ def create_worker(settings: Settings) -> ASGIApp:
                 await stack.enter_async_context(Consumer(settings.kafka_url, job, producer).running())
             yield {"health": health}
 
-    app = Starlette(routes=HEALTH_ROUTES, lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
+    app = Starlette(routes=plain_routes(settings), lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
     return Requests(app, settings.trusted_proxies)
 
 

@@ -52,6 +52,11 @@ class Rules:
         names = {*self.general, *(name for name, _ in self.of_roles)}
         return frozenset(names.difference(Bucket))
 
+    @property
+    def are_on(self) -> bool:
+        """Whether anything is limited."""
+        return any(rule is not None for rule in (*self.general.values(), *self.of_roles.values()))
+
     def of(self, name: str, roles: Iterable[str] = ()) -> Rule | None:
         """Return the rule for somebody with these roles: where several have their own, the most generous."""
         own = [self.of_roles[name, role] for role in roles if (name, role) in self.of_roles]

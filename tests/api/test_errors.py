@@ -144,7 +144,7 @@ async def test_every_answer_has_the_name_of_its_request(api: Api, path: str) -> 
     own = await api.http.get(api.url + path, headers={"x-request-id": "from.the-proxy_1"})
     made = [
         await api.http.get(api.url + path, headers={"x-request-id": bad})
-        for bad in ("short", "x" * 65, "a b c d e f", "ä" * 9)
+        for bad in ("short", "x" * 65, "a b c d e f", 'quo"ted-name')
     ]
 
     assert own.headers["x-request-id"] == "from.the-proxy_1"

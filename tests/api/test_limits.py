@@ -403,3 +403,18 @@ async def test_browsers_may_read_what_the_headers_say(stack: StackProcess) -> No
 
     exposed = response.headers["access-control-expose-headers"]
     assert all(name in exposed for name in ("ratelimit", "retry-after", "x-request-id"))
+
+
+async def test_plain_routes_have_a_limit_but_those_that_load_balancers_ask(house: House) -> None:
+    async def get(path: str) -> int:
+        return (await house.api.http.get(house.api.url + path)).status_code
+
+    for path in ("/health", "/.well-known/jwks.json"):
+        statuses = Counter(await asyncio.gather(*(get(path) for _ in range(125))))
+        assert statuses == {200: 120, 429: 5}
+    refused = await house.api.http.get(f"{house.api.url}/health")
+    probes = await asyncio.gather(*(get("/health/live") for _ in range(130)))
+
+    assert refused.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    assert int(refused.headers["retry-after"]) <= 60
+    assert set(probes) == {200}
