@@ -32,7 +32,8 @@ from services.streams import ConversationStream, InboxStream
 from services.tasks import Tasks
 
 CACHED_OPERATIONS = 512
-CACHED_CHARACTERS = 20_000  # of a document; longer ones are read each time, so that nobody fills the memory
+CACHED_CHARACTERS = 250_000  # of all their documents; each takes up to 400 bytes when it is read
+LONGEST_CACHED = 20_000  # characters; a longer document is read each time
 ERRORS = 10  # that a client is told of at once
 MESSAGE_CHARACTERS = 500  # of an error; what is wrong may be a name of a quarter of a megabyte
 EXECUTION_SECONDS = 10.0  # what a query or a mutation may take
@@ -91,6 +92,7 @@ class Engine:
         self._rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._tasks = Tasks()
         self._cached: OrderedDict[tuple[str, str | None], Operation | Errors] = OrderedDict()  # the newest used last
+        self._cached_characters = 0
 
     async def close(self) -> None:
         """Let mutations finish that are under way."""
@@ -109,13 +111,20 @@ class Engine:
             self._cached.move_to_end(key)
         else:
             operation = self._prepare(query, operation_name)
-            if len(query) <= CACHED_CHARACTERS:
-                self._cached[key] = operation
-                if len(self._cached) > CACHED_OPERATIONS:
-                    self._cached.popitem(last=False)
+            self._keep(key, operation)
         if isinstance(operation, list):
             raise RequestRefused(operation)
         return operation
+
+    def _keep(self, key: tuple[str, str | None], operation: "Operation | Errors") -> None:
+        """Remember an operation, and forget those used longest ago, so that nobody fills the memory."""
+        if len(key[0]) > LONGEST_CACHED:
+            return
+        self._cached[key] = operation
+        self._cached_characters += len(key[0])
+        while len(self._cached) > CACHED_OPERATIONS or self._cached_characters > CACHED_CHARACTERS:
+            (forgotten, _), _ = self._cached.popitem(last=False)
+            self._cached_characters -= len(forgotten)
 
     def known(self, query: str, operation_name: str | None) -> Operation | None:
         """Return the operation of a request if that needs no work; None also where it is none."""

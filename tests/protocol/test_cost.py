@@ -156,3 +156,15 @@ def test_misspelt_names_are_corrected_only_where_the_schema_may_be_seen() -> Non
         "Cannot query field 'healt' on type 'Query'. Did you mean 'health'?",
         "Cannot query field 'healt' on type 'Query'.",
     ]
+
+
+def test_documents_are_remembered_within_bounds() -> None:
+    engine = Engine(SCHEMA)
+    for number in range(400):
+        engine.operation(f"query q{number} {{ health {{ status }} }} #{'x' * 1_000}", None)
+    engine.operation("{ health { status } } #" + "x" * 20_000, None)
+
+    assert engine.known(f"query q399 {{ health {{ status }} }} #{'x' * 1_000}", None)
+    assert not engine.known(f"query q0 {{ health {{ status }} }} #{'x' * 1_000}", None)
+    assert not engine.known("{ health { status } } #" + "x" * 20_000, None)
+    assert sum(len(query) for query, _ in engine._cached) == engine._cached_characters <= 250_000
