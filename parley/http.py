@@ -53,7 +53,9 @@ class GraphQLOverHTTP:
                 await allowance.enter(light=False)
                 response = asked
             else:
-                response = await self._answer(request, asked, Context(self._services, claims, allowance), media_type)
+                response = await self._answer(
+                    request, asked, Context(self._services, claims, allowance=allowance), media_type
+                )
         except RateLimited as refused:
             response = _errors([_formatted(refused, origin)], 429, media_type)
             response.headers.update(admission.headers(allowance.used, refused))

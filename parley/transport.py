@@ -359,7 +359,7 @@ class Socket(asyncio.Protocol):
         sockets, request_id = self._sockets, str(ULID())
         self._window = self._window or Window()
         allowance = Allowance(sockets.services.limits, caller(self._claims, self._address), self._window)
-        context = Context(sockets.services, self._claims, allowance)
+        context = Context(sockets.services, self._claims, allowance=allowance)
         try:
             operation = await admission.admitted(sockets.engine, request.query, request.operation_name, allowance)
         except RateLimited as refused:

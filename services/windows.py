@@ -5,7 +5,7 @@ A window is the times of its newest admitted hits; what was refused leaves no tr
 
 import math
 import time
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -106,13 +106,12 @@ class Window:
     __slots__ = ("_hits",)
 
     def __init__(self) -> None:
-        self._hits: deque[float] = deque()
+        self._hits: list[float] = []  # a deque takes ten times as much, and each socket has one of these
 
     def hit(self, now: float, rule: Rule, *, take: bool) -> Hit:
         """Count a hit if there is room, or only look."""
         hits = self._hits
-        while hits and hits[0] <= now - rule.seconds:
-            hits.popleft()
+        del hits[: bisect_right(hits, now - rule.seconds)]
         taken = take and len(hits) < rule.limit
         if taken:
             hits.append(now)
