@@ -23,6 +23,7 @@ from parley.transport import PATH, Socket, Sockets
 from schema.api import graphql_schema
 from services.config import Settings
 from services.health import HealthChecks
+from services.limits import LIGHT_FIELDS
 from services.services import open_services
 from services.tokens import Tokens
 
@@ -37,7 +38,12 @@ class State(TypedDict):
 
 
 def create_app(settings: Settings) -> ASGIApp:
-    """Return the app; its services open when it starts and close when it ends."""
+    """Return the app; its services open when it starts and close when it ends.
+
+    Raises:
+        ValueError: a limit is set for something that there is not.
+    """
+    _check_names(settings.rate_limits.fields)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
@@ -76,6 +82,15 @@ def create_app(settings: Settings) -> ASGIApp:
             max_age=600,
         )
     return Requests(app, settings.trusted_proxies)
+
+
+def _check_names(limited: frozenset[str]) -> None:
+    """See that a limit which somebody misspelt is no limit that they believe in."""
+    schema = graphql_schema()
+    roots = (schema.query_type, schema.mutation_type, schema.subscription_type)
+    unknown = limited - {name for root in roots if root is not None for name in root.fields} - LIGHT_FIELDS
+    if unknown:
+        raise ValueError(f"PARLEY_RATE_LIMITS: there is no {', '.join(sorted(unknown))} to be limited")
 
 
 async def _graphql(request: Request) -> Response:

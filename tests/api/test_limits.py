@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from parley.api import create_app
+from services.config import Settings
 from tests.clients import MARK_READ, PASSWORD, SEND, UPDATES, Api, Json, Socket
 from tests.local_api import local_api
 from tests.stack_process import StackProcess, running_stack
@@ -354,6 +356,14 @@ async def test_rules_can_be_other_ones_for_a_root_field(stack: StackProcess) -> 
         "userErrors": [{"code": "RATE_LIMITED", "bucket": "createConversation"}],
     }
     assert statuses == [200, 429]
+
+
+def test_a_rule_for_what_there_is_not_is_no_rule(stack: StackProcess) -> None:
+    servers = {"mongo_url": "", "redis_url": "", "kafka_url": "", "embedded": True, "data": stack.directory}
+    settings = Settings.model_validate({**servers, "rate_limits": "sendMesage=1/1"})
+
+    with pytest.raises(ValueError, match="there is no sendMesage to be limited"):
+        create_app(settings)
 
 
 async def test_off_means_that_nothing_is_counted_or_said(api: Api) -> None:
