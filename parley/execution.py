@@ -144,15 +144,12 @@ class Engine:
         """
         executor = self.executor(operation, variables, context)
         _note(executor, request_id)
+        work = self._answer(executor, request_id)
         try:
             async with asyncio.timeout(EXECUTION_SECONDS):
-                if operation.is_mutation:
-                    result = await asyncio.shield(self._tasks.spawn(_run(executor)))
-                else:
-                    result = await _run(executor)
+                return await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
         except TimeoutError:
             return {"data": None, "errors": [_out_of_time(operation)]}
-        return self.response(result, request_id)
 
     async def open_stream(self, executor: Executor[Any], request_id: str) -> ConversationStream | InboxStream:
         """Resolve a subscription's root field to the stream it asks for.
@@ -219,6 +216,12 @@ class Engine:
             response["errors"] = [formatted(error, request_id) for error in result.errors]
         return response
 
+    async def _answer(self, executor: Executor[Any], request_id: str) -> dict[str, Any]:
+        result = execute_root_selection_set(executor)
+        if executor.is_awaitable(result):
+            result = await result
+        return self.response(cast("ExecutionResult", result), request_id)
+
     def _prepare(self, query: str, operation_name: str | None) -> Operation | Errors:
         try:
             document = parse(query, max_tokens=TOKENS)
@@ -253,13 +256,6 @@ def _note(executor: Executor[Any], request_id: str) -> None:
         operation=None if name is None else name.value,
         viewer=context.claims.user_id if isinstance(context, Context) and context.claims else None,
     )
-
-
-async def _run(executor: Executor[Any]) -> ExecutionResult:
-    result = execute_root_selection_set(executor)
-    if executor.is_awaitable(result):
-        result = await result
-    return cast("ExecutionResult", result)
 
 
 def _out_of_time(operation: Operation) -> dict[str, Any]:
