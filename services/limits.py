@@ -3,6 +3,7 @@
 While Redis is away each process counts by itself and admits half as much: stricter, never open.
 """
 
+import asyncio
 import math
 import time
 from collections import Counter
@@ -162,9 +163,10 @@ class Allowance:
 
     async def all(self, handle: str | None) -> list[Standing]:
         """Return what is left of each limit; `handle` is that of the caller, None when it has no account."""
-        found = [await self._look(bucket) for bucket in (Bucket.API, Bucket.MESSAGES, Bucket.LIGHT)]
+        looks = [self._look(bucket) for bucket in (Bucket.API, Bucket.MESSAGES, Bucket.LIGHT)]
         if handle is not None:
-            found.append(await self._look(Bucket.AUTHENTICATION, self._authenticating(handle)))
+            looks.append(self._look(Bucket.AUTHENTICATION, self._authenticating(handle)))
+        found = await asyncio.gather(*looks)  # one round trip
         if self._socket is not None and (rule := self._limits.rules.of(Bucket.SOCKET, self._caller.roles)) is not None:
             hit = self._socket.hit(time.monotonic(), rule, take=False)
             found.append(_standing(Bucket.SOCKET, rule, hit.states))
