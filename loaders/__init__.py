@@ -5,12 +5,14 @@ from datetime import datetime
 
 from strawberry.dataloader import DataLoader
 
+from loaders.limits import standings_by_bucket
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
 from loaders.presence import presence_by_user
 from loaders.receipts import Reader, receipts_by_conversation, receipts_by_reader
 from loaders.senders import Sender, by_sender
 from loaders.users import users_by_id
+from services.limits import Allowance, Standing
 from services.messages import Message, Place
 from services.mutes import Muter
 from services.presence import Presence
@@ -32,9 +34,10 @@ class Loaders:
     messages: DataLoader[Place, Message | None]
     send_permissions: DataLoader[Sender, SendPermission]
     blocks: DataLoader[Sender, bool]  # whether one keeps the user from writing there
+    standings: DataLoader[str, Standing | None]
 
 
-def make_loaders(services: Services) -> Loaders:
+def make_loaders(services: Services, allowance: Allowance) -> Loaders:
     """Return new loaders."""
     return Loaders(
         users=DataLoader(load_fn=users_by_id(services.profiles)),
@@ -45,4 +48,5 @@ def make_loaders(services: Services) -> Loaders:
         messages=DataLoader(load_fn=messages_by_place(services.messages)),
         send_permissions=DataLoader(load_fn=by_sender(services.senders.permissions)),
         blocks=DataLoader(load_fn=by_sender(services.senders.blocked)),
+        standings=DataLoader(load_fn=standings_by_bucket(allowance)),
     )

@@ -10,17 +10,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
-from parley.http import HEALTH_ROUTES, GraphQLOverHTTP, jwks
+from parley.http import GraphQLOverHTTP, key_route, plain_routes
 from parley.pages import graphiql_page, pages
+from parley.requests import EXCEPTION_HANDLERS, REQUEST_ID_HEADER, Requests
 from parley.server import config, run
 from parley.transport import PATH, Socket, Sockets
 from schema.api import graphql_schema
 from services.config import Settings
 from services.health import HealthChecks
+from services.limits import LIGHT_FIELDS
 from services.services import open_services
 from services.tokens import Tokens
 
@@ -34,13 +37,18 @@ class State(TypedDict):
     sockets: Sockets
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the app; its services open when it starts and close when it ends."""
+def create_app(settings: Settings) -> ASGIApp:
+    """Return the app; its services open when it starts and close when it ends.
+
+    Raises:
+        ValueError: a limit is set for something that there is not.
+    """
+    _check_names(settings.rate_limits.fields)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with open_services(settings) as services:
-            engine = Engine(graphql_schema())
+            engine = Engine(graphql_schema(), introspection=settings.allows_introspection)
             fanout = Fanout(engine, services)
             sockets = Sockets(engine, fanout, services)
             gc.collect()
@@ -54,13 +62,14 @@ def create_app(settings: Settings) -> FastAPI:
                 }
             finally:
                 await sockets.close()
+                await engine.close()
                 await fanout.close()
 
-    app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None, exception_handlers=dict(EXCEPTION_HANDLERS))
     app.router.routes += [
         Route(PATH, _graphql, methods=["GET", "POST"]),
-        *HEALTH_ROUTES,
-        Route("/.well-known/jwks.json", jwks),
+        *plain_routes(settings),
+        key_route(settings),
         *pages(),
     ]
     if settings.allowed_origins:
@@ -69,9 +78,19 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=list(settings.allowed_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type"],
+            expose_headers=["ratelimit", "ratelimit-policy", "retry-after", REQUEST_ID_HEADER],
             max_age=600,
         )
-    return app
+    return Requests(app, settings.trusted_proxies)
+
+
+def _check_names(limited: frozenset[str]) -> None:
+    """See that a limit which somebody misspelt is no limit that they believe in."""
+    schema = graphql_schema()
+    roots = (schema.query_type, schema.mutation_type, schema.subscription_type)
+    unknown = limited - {name for root in roots if root is not None for name in root.fields} - LIGHT_FIELDS
+    if unknown:
+        raise ValueError(f"PARLEY_RATE_LIMITS: there is no {', '.join(sorted(unknown))} to be limited")
 
 
 async def _graphql(request: Request) -> Response:

@@ -29,6 +29,7 @@ from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
 from services.entries import Entry, MemberRemoved
 from services.errors import ChatError
+from services.failures import described
 from services.feeds import Feeds
 from services.log import Log
 from services.receipts import WatchedReceipts
@@ -327,7 +328,7 @@ async def _patiently[T](work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except PyMongoError as error:
-            _logger.warning("room.waiting", error=repr(error))
+            _logger.warning("room.waiting", error=described(error))
             await asyncio.sleep(RETRY_SECONDS)
 
 

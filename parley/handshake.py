@@ -3,8 +3,8 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from parley.protocol import SUBPROTOCOL
@@ -21,14 +21,35 @@ class Answer:
     speaks_protocol: bool = False  # whether the client offered graphql-transport-ws
 
 
-def answer(request: bytes, *, path: str, allowed_origins: Sequence[str], is_draining: bool) -> Answer:
-    """Answer a whole request; the header names are in lower case and nothing is folded, as HTTP parsers give them."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request, parsed."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]  # a header that comes several times is one, with commas
+
+
+def asked(request: bytes) -> Asked:
+    """Parse a whole request; the header names are in lower case and nothing is folded, as HTTP parsers give them."""
     line, *lines = request.decode("latin-1").split("\r\n")
     method, _, rest = line.partition(" ")
     headers: dict[str, str] = {}
     for name, _, value in (field.partition(":") for field in lines if field):
         headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()
-    if rest.partition(" ")[0].partition("?")[0] != path:
+    return Asked(method, rest.partition(" ")[0].partition("?")[0], headers)
+
+
+def answer(request: Asked, *, path: str, request_id: str, allowed_origins: Sequence[str], is_draining: bool) -> Answer:
+    """Answer a request; the answer names it as the logs do."""
+    found = _answer(request, path=path, allowed_origins=allowed_origins, is_draining=is_draining)
+    first, rest = found.data.split(b"\r\n", 1)
+    return replace(found, data=b"%b\r\nX-Request-ID: %b\r\n%b" % (first, request_id.encode(), rest))
+
+
+def _answer(request: Asked, *, path: str, allowed_origins: Sequence[str], is_draining: bool) -> Answer:
+    method, headers = request.method, request.headers
+    if request.path != path:
         return _refusal(HTTPStatus.NOT_FOUND)
     key = headers.get("sec-websocket-key", "")
     if method != "GET" or not _is_key(key):

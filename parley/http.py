@@ -4,28 +4,31 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 `application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
 """
 
-import re
 from typing import Any, Final
 
 import orjson
 from graphql import GraphQLError
+from slowapi import Limiter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from ulid import ULID
 
+from parley import admission
 from parley.execution import Engine, Errors, RequestRefused, formatted
-from resolvers.context import Context
+from parley.requests import Origin
+from resolvers.context import Context, caller
 from services.clock import now
-from services.errors import ChatError, Unauthenticated
+from services.config import Settings
+from services.errors import ChatError, RateLimited, Unauthenticated
 from services.health import HealthChecks
+from services.limits import Allowance
 from services.services import Services
 from services.tokens import Claims, Tokens
 
 BODY_BYTES = 256 * 1024
 JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from an address
 
 
 class GraphQLOverHTTP:
@@ -36,34 +39,47 @@ class GraphQLOverHTTP:
         self._services = services
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request."""
-        request_id = _request_id(request)
+        """Answer one request; each counts, whatever is wrong with it."""
+        origin: Origin = request.state.origin
         media_type = RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
-        if request.method == "GET":
-            asked = _from_query(request)
-        else:
-            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-                return _refusal("Send the request as application/json.", "BAD_USER_INPUT", 415, media_type)
-            body = await _body(request)
-            if body is None:
-                return _refusal("The request is too large.", "PAYLOAD_TOO_LARGE", 413, media_type)
-            asked = _parsed(body)
-        if isinstance(asked, str):
-            return _refusal(asked, "BAD_USER_INPUT", 400, media_type)
-        query, variables, operation_name = asked
+        asked = await _asked_by(request, media_type)
         try:
             claims = await self._claims(request)
-        except ChatError as error:
-            return _errors([formatted(GraphQLError(error.message, original_error=error), request_id)], 401, media_type)
+        except ChatError as refused:
+            claims, asked = None, _errors([_formatted(refused, origin)], 401, media_type)
+        allowance = Allowance(self._services.limits, caller(claims, origin.address))
         try:
-            operation = self._engine.operation(query, operation_name)
+            if isinstance(asked, Response):
+                await allowance.enter(light=False)
+                response = asked
+            else:
+                response = await self._answer(
+                    request, asked, Context(self._services, claims, allowance=allowance), media_type
+                )
+        except RateLimited as refused:
+            response = _errors([_formatted(refused, origin)], 429, media_type)
+            response.headers.update(admission.headers(allowance.used, refused))
+        else:
+            response.headers.update(admission.headers(allowance.used))
+        return response
+
+    async def _answer(self, request: Request, asked: "Asked", context: Context, media_type: str) -> Response:
+        """Answer a request that can be read.
+
+        Raises:
+            RateLimited: it is one too many.
+        """
+        query, variables, operation_name = asked
+        origin: Origin = request.state.origin
+        try:
+            operation = await admission.admitted(self._engine, query, operation_name, context.allowance)
             if operation.is_subscription:
                 return _refusal("Subscriptions need a WebSocket.", "BAD_USER_INPUT", 400, media_type)
             if operation.is_mutation and request.method == "GET":
                 response = _refusal("Mutations need POST.", "BAD_USER_INPUT", 405, media_type)
                 response.headers["allow"] = "POST"
                 return response
-            result = await self._engine.execute(operation, variables, Context(self._services, claims), request_id)
+            result = await self._engine.execute(operation, variables, context, origin.request_id)
         except RequestRefused as refused:
             return _errors(refused.errors, 400 if media_type == RESPONSE_TYPE else 200, media_type)
         return _response(result, 200, media_type)
@@ -80,13 +96,21 @@ class GraphQLOverHTTP:
         return claims
 
 
-def _request_id(request: Request) -> str:
-    """Return the id that a proxy gave the request, or a new one: in the logs of both it is the same."""
-    given = request.headers.get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else str(ULID())
-
-
 type Asked = tuple[str, dict[str, Any] | None, str | None]
+
+
+async def _asked_by(request: Request, media_type: str) -> Asked | Response:
+    """Return the parts of a request, or the answer to one that has none."""
+    if request.method == "GET":
+        asked = _from_query(request)
+    else:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
+            return _refusal("Send the request as application/json.", "BAD_USER_INPUT", 415, media_type)
+        body = await _body(request)
+        if body is None:
+            return _refusal("The request is too large.", "PAYLOAD_TOO_LARGE", 413, media_type)
+        asked = _parsed(body)
+    return _refusal(asked, "BAD_USER_INPUT", 400, media_type) if isinstance(asked, str) else asked
 
 
 async def _body(request: Request) -> bytes | None:
@@ -133,6 +157,10 @@ def _asked(content: object) -> Asked | str:
     if name is not None and not isinstance(name, str):
         return "`operationName` must be a string."
     return query, variables, name or None
+
+
+def _formatted(error: ChatError, origin: Origin) -> dict[str, Any]:
+    return formatted(GraphQLError(error.message, original_error=error), origin.request_id)
 
 
 def _refusal(message: str, code: str, status: int, media_type: str) -> Response:
@@ -183,5 +211,30 @@ async def jwks(request: Request) -> Response:
     return JSONResponse(tokens.jwks(), headers={"cache-control": "public, max-age=300"})
 
 
-# Of every process: its app's state has `health`.
-HEALTH_ROUTES: Final = (Route("/health", health), Route("/health/live", live), Route("/health/ready", ready))
+def plain_routes(settings: Settings) -> list[Route]:
+    """Return the routes of every process: its app's state has `health`.
+
+    Whoever asks how the parts are makes this process ask them: not as often as one likes. The two that load balancers
+    ask have no limit, because an answer that is refused would take the process out of service.
+    """
+    limiter = plain_limiter(settings)
+    return [
+        Route("/health", limiter.limit(PLAIN_LIMIT)(health)),
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+    ]
+
+
+def key_route(settings: Settings) -> Route:
+    """Return the route of the keys that verify access tokens."""
+    return Route("/.well-known/jwks.json", plain_limiter(settings).limit(PLAIN_LIMIT)(jwks))
+
+
+def plain_limiter(settings: Settings) -> Limiter:
+    """Return what counts requests to a plain route, by address and in this process alone: they change nothing."""
+    return Limiter(
+        key_func=lambda request: request.state.origin.address,
+        strategy="moving-window",
+        storage_uri="memory://",
+        enabled=settings.rate_limits.are_on,
+    )

@@ -22,6 +22,7 @@ from parley.execution import Engine, Operation
 from parley.frames import SharedText
 from parley.protocol import NEXT_TAIL
 from resolvers.context import Context, SharedContext
+from services.failures import described
 from services.services import Services
 from services.streams import PresenceStream, TypingStream
 from services.tasks import Tasks
@@ -317,7 +318,7 @@ class Lane:
         try:
             await self._tell_all(run)
         except PyMongoError as error:
-            _logger.warning("latest.waiting", error=repr(error))
+            _logger.warning("latest.waiting", error=described(error))
             self._changed = run | self._changed  # once more, with what is newest then
             pause = RETRY_SECONDS
         finally:

@@ -1,11 +1,11 @@
 """Runs an app on uvicorn, with what every process of Parley asks of it."""
 
-import logging
 from typing import Any
 
-import structlog
 import uvicorn
 from starlette.types import ASGIApp
+
+from parley import logs
 
 
 def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.Config:
@@ -17,8 +17,10 @@ def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.C
         http="httptools",
         ws=ws,
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # `parley/addresses.py` reads them, and believes those that are trusted
         timeout_graceful_shutdown=5,
         # A proxy must close its idle connections before this, or a request meets the closing; ours does after 4 s.
         timeout_keep_alive=5,
@@ -27,16 +29,5 @@ def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.C
 
 def run(server: uvicorn.Server) -> None:
     """Serve until SIGTERM or SIGINT."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-    # It says several lines each time it tries a broker that is away; what matters of that we log ourselves.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logs.configure()
     server.run()

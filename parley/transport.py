@@ -13,22 +13,25 @@ from typing import Any, override
 
 import orjson
 import structlog
+from graphql import GraphQLError
 from ulid import ULID
 
-from parley import frames, protocol
-from parley.execution import Engine, Errors, Operation, RequestRefused
+from parley import admission, frames, handshake, protocol
+from parley.execution import Engine, Errors, Operation, RequestRefused, formatted
 from parley.fanout import Fanout
-from parley.handshake import answer
 from parley.protocol import CloseCode
+from parley.requests import REQUEST_ID_HEADER, origin
 from parley.session_notices import Ends, SessionFollower, SessionNotices
 from parley.sweeper import Sweeper
-from resolvers.context import Context
+from resolvers.context import Context, caller
 from services import clock
 from services.attendance import Attendant
-from services.errors import TokenExpired, Unauthenticated
+from services.errors import RateLimited, TokenExpired, Unauthenticated
+from services.limits import Allowance
 from services.services import Services
 from services.tasks import Tasks
 from services.tokens import Claims
+from services.windows import Window
 
 PATH = "/graphql"
 OUTBOX_FRAMES = 256
@@ -125,6 +128,7 @@ class Socket(asyncio.Protocol):
     """One client's connection, as uvicorn makes it of an HTTP one (`uvicorn.Config(ws=Socket)`)."""
 
     __slots__ = (
+        "_address",
         "_attendant",
         "_claims",
         "_connection",
@@ -136,6 +140,7 @@ class Socket(asyncio.Protocol):
         "_reader",
         "_sockets",
         "_transport",
+        "_window",
         "tick",
     )
 
@@ -149,6 +154,8 @@ class Socket(asyncio.Protocol):
         self._claims: Claims | None = None
         self._notices: SessionNotices | None = None  # until somebody subscribes to `session`
         self._attendant: Attendant | None = None  # of the presence; None while nobody is let in
+        self._address = ""  # the client's, from the handshake on
+        self._window: Window | None = None  # of its operations; None before the first
         self._outbox: Outbox | None = None  # None while the kernel takes everything at once
         self._leave_by = math.inf  # when a client that is asked to leave is closed, whatever is being answered
         self._gone_at = math.inf  # when the connection is cut after the close frame
@@ -218,9 +225,18 @@ class Socket(asyncio.Protocol):
         """Answer the HTTP request."""
         self._is_open = True
         services = self._sockets.services
-        reply = answer(
-            request,
+        asked, peer = handshake.asked(request), self._transport.get_extra_info("peername")
+        found = origin(
+            peer[0] if isinstance(peer, tuple) else None,
+            (asked.headers.get("x-forwarded-for", ""),),
+            asked.headers.get(REQUEST_ID_HEADER),
+            services.settings.trusted_proxies,
+        )
+        self._address = found.address
+        reply = handshake.answer(
+            asked,
             path=PATH,
+            request_id=found.request_id,
             allowed_origins=services.settings.allowed_origins,
             is_draining=services.health.draining,
         )
@@ -413,10 +429,16 @@ class Socket(asyncio.Protocol):
 
     async def _answer(self, request: protocol.Subscribe, client: "_Answer") -> None:
         sockets, request_id = self._sockets, str(ULID())
-        operation = sockets.engine.operation(request.query, request.operation_name)
+        self._window = self._window or Window()
+        allowance = Allowance(sockets.services.limits, caller(self._claims, self._address), self._window)
+        try:
+            operation = await admission.admitted(sockets.engine, request.query, request.operation_name, allowance)
+        except RateLimited as refused:
+            error = formatted(GraphQLError(refused.message, original_error=refused), request_id)
+            raise RequestRefused([error]) from None
         # What subscribers share outlives the socket of the first of them, and must not keep it.
         line = None if operation.is_subscription else self
-        context = Context(sockets.services, self._claims, line)
+        context = Context(sockets.services, self._claims, line, allowance)
         self._refuse_strangers(operation)
         if not operation.is_subscription:
             response = await sockets.engine.execute(operation, request.variables, context, request_id)

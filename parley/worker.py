@@ -8,9 +8,11 @@ from importlib.metadata import version
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from ulid import ULID
 
-from parley.http import HEALTH_ROUTES
+from parley.http import plain_routes
+from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
 from services.activity import Activity
 from services.cleaning import Cleaning
@@ -26,7 +28,7 @@ from services.tasks import Tasks
 from services.topics import EVENTS
 
 
-def create_worker(settings: Settings) -> Starlette:
+def create_worker(settings: Settings) -> ASGIApp:
     """Return the worker as an app; it works from its start to its end."""
     instance = str(ULID()).lower()
     database = Database(settings)
@@ -61,7 +63,8 @@ def create_worker(settings: Settings) -> Starlette:
                 await stack.enter_async_context(Consumer(settings.kafka_url, job, producer).running())
             yield {"health": health}
 
-    return Starlette(routes=HEALTH_ROUTES, lifespan=lifespan)
+    app = Starlette(routes=plain_routes(settings), lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
+    return Requests(app, settings.trusted_proxies)
 
 
 def serve_worker(settings: Settings, *, host: str, port: int) -> None:

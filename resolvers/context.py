@@ -1,4 +1,4 @@
-"""What every resolver is given: the services, the loaders of this operation, and who asks."""
+"""What every resolver is given: the services, the loaders of this operation, who asks, and how much more it may do."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -7,6 +7,7 @@ import strawberry
 
 from loaders import Loaders, make_loaders
 from services.errors import Unauthenticated
+from services.limits import Allowance, Caller
 from services.services import Services
 from services.tokens import Claims
 
@@ -21,6 +22,13 @@ class Line(Protocol):
         """Say nothing of the end of the session, which the caller has asked for on this connection."""
 
 
+def caller(claims: Claims | None, address: str | None = None) -> Caller:
+    """Return who is counted for an operation."""
+    if claims is None:
+        return Caller(address=address)
+    return Caller(user_id=claims.user_id, address=address, roles=claims.roles)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The context of one operation or one event."""
@@ -28,10 +36,13 @@ class Context:
     services: Services
     claims: Claims | None  # None when the caller is not signed in
     line: Line | None = None  # None where the answer is all: over HTTP, and for events
+    allowance: Allowance = None  # type: ignore[assignment]  # an event's is made here: it has entered nowhere
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loaders", make_loaders(self.services))
+        if self.allowance is None:
+            object.__setattr__(self, "allowance", Allowance(self.services.limits, caller(self.claims)))
+        object.__setattr__(self, "loaders", make_loaders(self.services, self.allowance))
 
     @property
     def viewer(self) -> Claims:

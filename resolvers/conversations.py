@@ -20,6 +20,7 @@ from services.entries import (
     MemberRole,
     MemberRoleChanged,
 )
+from services.limit_rules import Bucket
 from services.messages import Message
 from services.paging import window
 from services.senders import SendPermission
@@ -96,7 +97,9 @@ async def viewer_membership(root: strawberry.Parent[Snapshot], info: Info) -> Me
 
 
 async def viewer_can_send(root: strawberry.Parent[Snapshot], info: Info) -> SendPermission:
-    return await info.context.loaders.send_permissions.load((info.context.viewer_id, root.id))
+    permission = await info.context.loaders.send_permissions.load((info.context.viewer_id, root.id))
+    standing = await info.context.loaders.standings.load(Bucket.MESSAGES) if permission.allowed else None
+    return permission if standing is None else permission.within(standing)
 
 
 async def member_user(root: strawberry.Parent[Member], info: Info) -> User | None:

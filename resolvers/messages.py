@@ -8,6 +8,7 @@ import strawberry
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
 from services.entries import MessageChange, MessageEdited, MessageSent
+from services.limit_rules import Bucket
 from services.message_state import Attachment, Reaction
 from services.messages import Message, message_as_edited, message_as_sent
 from services.users import User
@@ -77,6 +78,7 @@ async def send_message(
         client_message_id=client_message_id,
         reply_to_id=reply_to_id,
         attachments=[Attachment(**vars(attachment)) for attachment in attachments or ()],
+        admit=lambda: info.context.allowance.take(Bucket.MESSAGES),
     )
     return Payload(message=message)
 

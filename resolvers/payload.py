@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, Concatenate
 
 import strawberry
 
-from services.errors import UserError, UserErrorCode
+from resolvers.context import Info
+from services.errors import RateLimited, UserError, UserErrorCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,15 @@ class Refusal:
     code: UserErrorCode
     message: str
     path: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Excess(Refusal):
+    """A refusal because it was one too many."""
+
+    bucket: str
+    limit: int
+    retry_after_ms: int
 
 
 class Payload:
@@ -41,15 +51,24 @@ def not_null(**fields: object) -> Any:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def refusable[**P](resolver: Callable[P, Awaitable[Payload]]) -> Callable[P, Awaitable[Payload]]:
-    """Turn what the user can correct into the payload's `userErrors`."""
+def refusable[**P](
+    resolver: Callable[Concatenate[Info, P], Awaitable[Payload]],
+) -> Callable[Concatenate[Info, P], Awaitable[Payload]]:
+    """Count a mutation where it has a limit, and turn what the user can correct into the payload's `userErrors`."""
 
     @wraps(resolver)
-    async def answer(*args: P.args, **kwargs: P.kwargs) -> Payload:
+    async def answer(info: Info, *args: P.args, **kwargs: P.kwargs) -> Payload:
         try:
-            return await resolver(*args, **kwargs)
+            await info.context.allowance.take_field(info.field_name)
+            return await resolver(info, *args, **kwargs)
         except UserError as error:
-            path = None if error.path is None else list(error.path)
-            return Payload(user_errors=[Refusal(UserErrorCode(error.code), error.message, path)])
+            return Payload(user_errors=[_refusal(error)])
 
-    return answer
+    return answer  # type: ignore[return-value]  # mypy minds that its first argument has a name
+
+
+def _refusal(error: UserError) -> Refusal:
+    code, path = UserErrorCode(error.code), None if error.path is None else list(error.path)
+    if isinstance(error, RateLimited):
+        return Excess(code, error.message, path, error.bucket, error.limit, error.retry_after_ms)
+    return Refusal(code, error.message, path)

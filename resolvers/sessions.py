@@ -30,6 +30,7 @@ def renewed(info: Info, result: SignedIn) -> Payload:
 @refusable
 async def register(info: Info, handle: str, password: str, display_name: str | None, device: str | None) -> Payload:
     sessions = info.context.services.sessions
+    await info.context.allowance.take_authentication(handle)
     return signed_in(
         await sessions.register(handle=handle, password=password, display_name=display_name, device=device, now=now())
     )
@@ -38,6 +39,7 @@ async def register(info: Info, handle: str, password: str, display_name: str | N
 @refusable
 async def login(info: Info, handle: str, password: str, device: str | None) -> Payload:
     sessions = info.context.services.sessions
+    await info.context.allowance.take_authentication(handle)
     return signed_in(await sessions.login(handle=handle, password=password, device=device, now=now()))
 
 
@@ -64,12 +66,15 @@ async def revoke_session(info: Info, session_id: str) -> Payload:
 @refusable
 async def change_password(info: Info, current_password: str, new_password: str) -> Payload:
     sessions, viewer = info.context.services.sessions, info.context.viewer
+    user = await info.context.loaders.users.load(viewer.user_id)
+    await info.context.allowance.take_authentication(viewer.user_id if user is None else user.handle)
     return renewed(info, await sessions.change_password(viewer, current=current_password, new=new_password, now=now()))
 
 
 @refusable
 async def reset_password(info: Info, token: str, new_password: str, device: str | None) -> Payload:
     sessions = info.context.services.sessions
+    await info.context.allowance.take_authentication(f"reset {token}")  # a token is one account's
     return signed_in(await sessions.reset_password(token=token, new=new_password, device=device, now=now()))
 
 

@@ -9,7 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 from resolvers import conversations, events, health, nodes, presence, sessions, typing, users
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
-from schema.errors import InputError
+from schema.errors import InputError, RateLimitError
 from schema.events import ConversationUpdate
 from schema.health import Health
 from schema.messages import Message, MessageMutations
@@ -87,7 +87,7 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[User, Conversation, Message, Session, InputError],
+    types=[User, Conversation, Message, Session, RateLimitError, InputError],
     config=StrawberryConfig(scalar_map={datetime: DateTime}),
 )
 

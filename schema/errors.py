@@ -2,7 +2,7 @@
 
 import strawberry
 
-from resolvers.payload import Refusal
+from resolvers.payload import Excess, Refusal
 from schema.view import field, view
 from services.errors import UserErrorCode
 
@@ -19,6 +19,13 @@ class UserError:
 @view(Refusal, "An input that cannot be accepted as it is.")
 class InputError(UserError):
     pass
+
+
+@view(Excess, "One too many: it can be accepted later, as it is.")
+class RateLimitError(UserError):
+    bucket: str = field("Which limit it is, as in `Viewer.rateLimits`.")
+    limit: int = field("How many are accepted in the limit's window.")
+    retry_after_ms: int = field("After how many milliseconds the next one is accepted.")
 
 
 @strawberry.type

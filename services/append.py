@@ -19,6 +19,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from services.clock import now
 from services.entries import Draft, Entry
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
+from services.failures import described
 from services.mongo import DUPLICATE_KEY
 from services.state import State
 
@@ -169,7 +170,7 @@ class Appender:
                 batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                 await self._place(batch)
         except PyMongoError as error:
-            _logger.warning("log.not_written", conversation=self._log.conversation_id, error=repr(error))
+            _logger.warning("log.not_written", conversation=self._log.conversation_id, error=described(error))
         finally:
             self._give_up(batch)
             self._writing = self._logs.spawn(self._write()) if self._queue else None

@@ -15,6 +15,7 @@ from typing import Final, Self
 import structlog
 
 from services.bus import Bus
+from services.failures import described
 from services.last_seen import LastSeen
 from services.presence_scripts import KEEP_SECONDS
 from services.presence_store import (
@@ -194,7 +195,7 @@ class Attendance:
             try:
                 await self._tell_changed()
             except RedisFailedError as error:
-                _logger.warning("attendance.not_told", error=str(error))
+                _logger.warning("attendance.not_told", error=described(error))
             except Exception:  # whatever it was, a process must not fall silent
                 _logger.exception("attendance.failed")
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 import structlog
 from pymongo.errors import PyMongoError
 
+from services.failures import described
 from services.redis import COMMAND_SECONDS, FAILURES, RECONNECT_SECONDS, Redis, connection_to
 from services.tasks import Tasks
 
@@ -99,7 +100,7 @@ class Bus:
             try:
                 await compare()
             except PyMongoError as error:
-                _logger.warning("bus.not_compared", what=name, error=repr(error))
+                _logger.warning("bus.not_compared", what=name, error=described(error))
             except Exception:  # whatever it was, the next comparison may find what this one did not
                 _logger.exception("bus.comparison_failed", what=name)
 
@@ -148,7 +149,7 @@ class Bus:
             try:
                 await self._listen()
             except FAILURES as error:
-                _logger.warning("bus.lost", error=repr(error), was_up=self.up.is_set())
+                _logger.warning("bus.lost", error=described(error), was_up=self.up.is_set())
             except Exception:  # whatever it was, a process must not stay deaf
                 _logger.exception("bus.failed")
             finally:

@@ -20,6 +20,7 @@ from bson.codec_options import CodecOptions
 from pymongo.errors import PyMongoError
 
 from services.errors import CommitUnknown
+from services.failures import described
 from services.mongo import Database, Document
 from services.redis import Redis, RedisFailedError, Script
 from services.tasks import Tasks
@@ -155,7 +156,7 @@ class Trust:
                 try:
                     await self._meta.find_one_and_update({"_id": "cache"}, {"$inc": {"counter": 1}}, upsert=True)
                 except PyMongoError as error:
-                    _logger.warning("cache.not_withdrawn", error=repr(error))
+                    _logger.warning("cache.not_withdrawn", error=described(error))
                 else:
                     now = _time()
                     if now - self._stepped_at > GAP_SECONDS:

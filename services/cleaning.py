@@ -14,6 +14,7 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from services.clock import now
+from services.failures import described
 from services.leases import Leases
 from services.mongo import Collection, Database, Document
 from services.revocations import COLLECTION as REVOCATIONS
@@ -59,7 +60,7 @@ class Cleaning:
                 if await self._leases.hold(LEASE, self._now()):
                     await self.clean()
             except PyMongoError as error:
-                _logger.warning("cleaning.waiting", error=repr(error))
+                _logger.warning("cleaning.waiting", error=described(error))
             except Exception:  # whatever it was, the next round may get further
                 _logger.exception("cleaning.failed")
             await asyncio.sleep(ROUND_SECONDS)

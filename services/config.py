@@ -1,11 +1,14 @@
 """Settings, read once from `PARLEY_…` variables and passed down; nothing else reads the environment."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from services import limit_rules
 
 
 def _comma_separated(value: object) -> object:
@@ -84,6 +87,20 @@ class Settings(BaseSettings):
         default=(),
         description="Web origins, besides the API's own, that browsers may call from; comma-separated, * for all.",
     )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        Field(
+            default=(),
+            description="Networks of the proxies whose X-Forwarded-For and X-Request-ID are believed; comma-separated.",
+        )
+    )
+    introspection: bool | None = Field(
+        default=None,
+        description="Whether clients may ask for the schema; when left out, on the embedded stack only.",
+    )
+    rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
+        default_factory=limit_rules.Rules,
+        description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",
+    )
 
     away_seconds: float = Field(
         default=300.0, gt=0, description="After how long without an operation a device counts as away."
@@ -118,6 +135,11 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise ValueError(f"PARLEY_{part.upper()}_URL {error}, and {variable} is set") from None
         return found
+
+    @property
+    def allows_introspection(self) -> bool:
+        """Whether clients may ask for the schema."""
+        return self.embedded if self.introspection is None else self.introspection
 
     @model_validator(mode="after")
     def _embedded_has_its_data(self) -> "Settings":

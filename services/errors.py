@@ -58,6 +58,19 @@ class InvalidCredentials(UserError):
     code = UserErrorCode.INVALID_CREDENTIALS
 
 
+class RateLimited(UserError):
+    """It was one too many; nothing was changed, and after a while it is not."""
+
+    code = UserErrorCode.RATE_LIMITED
+    retryable = True
+
+    def __init__(self, message: str, *, bucket: str, limit: int, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.bucket = bucket
+        self.limit = limit
+        self.retry_after_ms: int = retry_after_ms
+
+
 class Unauthenticated(ChatError):
     code = "UNAUTHENTICATED"
 

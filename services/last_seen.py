@@ -9,6 +9,7 @@ from typing import Final, Self
 import structlog
 from pymongo.errors import PyMongoError
 
+from services.failures import described
 from services.mongo import Database
 from services.tasks import Tasks, gather_some
 
@@ -73,7 +74,7 @@ class LastSeen:
             try:
                 await self._seen.update_one({"_id": user_id}, {"$max": {"at": at}}, upsert=True)
             except PyMongoError as error:
-                _logger.warning("last_seen.not_written", error=repr(error))
+                _logger.warning("last_seen.not_written", error=described(error))
                 return False
             return True
 

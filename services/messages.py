@@ -1,7 +1,7 @@
 """Messages: what users do with them, and what of a conversation's a viewer may read."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from services.clock import now
 from services.content import names_in, valid_attachments, valid_body, valid_emoji, valid_reason
 from services.conversations import valid_client_id
 from services.entries import MessageEdited, MessageSent, entry_id, from_document
-from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, UserError
+from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, RateLimited, UserError
 from services.log import Log, Logs
 from services.membership import Unneeded
 from services.message_rules import (
@@ -239,10 +239,14 @@ class Messages:
         client_message_id: str,
         reply_to_id: str | None = None,
         attachments: Sequence[Attachment] = (),
+        admit: Callable[[], Awaitable[None]] | None = None,
     ) -> Message:
         """Store a message; the same client id returns the message already stored, whatever happened since.
 
+        `admit` counts the send, and raises `RateLimited` where it is one too many; None: nobody counts.
+
         Raises:
+            RateLimited: it is one too many, and was never admitted before.
             InvalidInput: the body, the client id or an attachment is not acceptable.
             NotFound: the sender is not in such a conversation, or there is no such message to reply to.
             Forbidden: the sender is in it but may not write.
@@ -255,6 +259,8 @@ class Messages:
             raise NotFound("There is no such conversation.", ("input", "conversationId"))
         reply_to = None if reply_to_id is None else _quoted(reply_to_id, conversation_id)
         key = f"{sender_id}:{client_message_id}"
+        if admit is not None:
+            await self._admit(admit, conversation_id, key)
         names = await self._meant(body)
         log = await self._logs.get(conversation_id)
         decide = sending(
@@ -279,6 +285,14 @@ class Messages:
         sent = await log.append(key, decide, base=base, concerns=concerns, messages=quoted)
         assert isinstance(sent, MessageSent)  # no other entry has the key of a send
         return message_of(sent)
+
+    async def _admit(self, admit: Callable[[], Awaitable[None]], conversation_id: str, key: str) -> None:
+        """Count a send; one whose key was admitted before, and may be stored, is refused no more."""
+        try:
+            await admit()
+        except RateLimited:
+            if await self._sends.find_one({"_id": f"{conversation_id}:{key}"}) is None:
+                raise
 
     async def _base(self, log: Log, key: str, fingerprint: bytes) -> int:
         """Return the sequence above which this key may stand, fixed at its first attempt and never raised.

@@ -19,6 +19,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from services.clock import now
 from services.entries import Entry
 from services.events import Event
+from services.failures import described
 from services.kafka import ACK_SECONDS, KafkaAwayError, Producer, Record
 from services.mongo import Database
 from services.tasks import Tasks
@@ -166,7 +167,7 @@ class Outbox:
             try:
                 await self._note_all()
             except PyMongoError as error:
-                _logger.warning("outbox.not_noted", error=repr(error))
+                _logger.warning("outbox.not_noted", error=described(error))
 
     async def _note_all(self) -> None:
         """Note what was sent. A run above entries that another process sends waits for their note, for a while."""

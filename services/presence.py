@@ -17,6 +17,7 @@ from services import ids
 from services.bus import Bus
 from services.clock import now
 from services.errors import BadUserInput, InvalidInput, Unavailable
+from services.failures import described
 from services.last_seen import LastSeen, time_of
 from services.presence_store import (
     INSTANCE_CHANNEL,
@@ -164,14 +165,14 @@ class PresenceService:
         try:
             return await self._profiles.get_many(user_ids)
         except PyMongoError as error:
-            _logger.warning("presence.profiles_not_read", error=repr(error))
+            _logger.warning("presence.profiles_not_read", error=described(error))
             return {}  # nobody shares what is not known to be shared
 
     async def _seen(self, user_ids: Sequence[str]) -> dict[str, datetime]:
         try:
             return await self._last_seen.get_many(user_ids)
         except PyMongoError as error:
-            _logger.warning("presence.last_seen_not_read", error=repr(error))
+            _logger.warning("presence.last_seen_not_read", error=described(error))
             return {}
 
 

@@ -18,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from services.failures import described
 from services.tasks import Tasks
 
 COMMAND_SECONDS: Final = 0.25
@@ -135,7 +136,7 @@ class Redis:
                 was_up = True
                 await self._keep_speaking()
             except FAILURES as error:
-                _logger.warning("redis.lost", error=repr(error), was_up=was_up)
+                _logger.warning("redis.lost", error=described(error), was_up=was_up)
             except Exception:  # whatever it was, a process must not fall silent
                 _logger.exception("redis.failed")
             finally:

@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 from services.clock import now
 from services.entries import MAX_SEQUENCE, Entry
 from services.entry_store import EntryStore
+from services.failures import described
 from services.kafka import FAILURES, Extent, KafkaAwayError, Producer
 from services.leases import Leases
 from services.mongo import Collection, Database, Document
@@ -97,7 +98,7 @@ class Relay:
                 if await self._leases.hold(LEASE, self._now()):
                     await work()
             except (PyMongoError, KafkaAwayError, *FAILURES) as error:
-                _logger.warning("relay.waiting", work=name, error=repr(error))
+                _logger.warning("relay.waiting", work=name, error=described(error))
             except Exception:  # whatever it was, the next round may get further
                 _logger.exception("relay.failed", work=name)
             await asyncio.sleep(max(seconds, IDLE_SHARE * (time.monotonic() - started)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.blocks import Blocks
 from services.errors import UserError
+from services.limits import Standing
 from services.log import Logs
 from services.membership import require_sender
 from services.state import State
@@ -19,6 +20,16 @@ class SendPermission:
     allowed: bool
     reason: str | None = None  # for people; None when allowed
     retry_after_ms: int | None = None  # None where waiting does not help
+
+    def within(self, standing: Standing) -> "SendPermission":
+        """Return the permission as the limit of sends leaves it."""
+        if not self.allowed or standing.remaining:
+            return self
+        return SendPermission(
+            allowed=False,
+            reason="You have sent much at once. Wait a moment.",
+            retry_after_ms=standing.retry_after_ms,
+        )
 
 
 class Senders:

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from ulid import ULID
 
 from services import cache as caches
-from services import log_cache, presence_scripts, receipt_cache, typing
+from services import log_cache, presence_scripts, receipt_cache, typing, windows
 from services.attendance import Attendance
 from services.blocks import Blocks
 from services.bus import Bus
@@ -20,11 +20,13 @@ from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
 from services.epoch import epoch_of
+from services.failures import described
 from services.feeds import Feeds
 from services.health import HealthChecks
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
 from services.last_seen import LastSeen
+from services.limits import Limits
 from services.log import Logs
 from services.log_cache import LogCache
 from services.messages import Messages
@@ -59,6 +61,7 @@ SCRIPTS: Final = (
     *receipt_cache.SCRIPTS,
     *presence_scripts.SCRIPTS,
     *typing.SCRIPTS,
+    *windows.SCRIPTS,
 )
 
 _logger = structlog.get_logger()
@@ -90,6 +93,7 @@ class Services:
     typing: Typing
     cache: Cache
     streams: Streams
+    limits: Limits
     health: HealthChecks
 
 
@@ -165,6 +169,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds).running()),
             cache=cache,
             streams=Streams(feeds, epoch),
+            limits=Limits(redis, settings.rate_limits),
             health=HealthChecks(
                 version=version("parley-chat"),
                 instance=instance,
@@ -178,4 +183,4 @@ async def _warm(logs: Logs, outbox: Outbox) -> None:
     try:
         await logs.warm(await outbox.active(WARM))
     except PyMongoError as error:
-        _logger.warning("cache.not_warmed", error=repr(error))
+        _logger.warning("cache.not_warmed", error=described(error))

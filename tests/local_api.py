@@ -50,7 +50,13 @@ async def local_api(stack: StackProcess, **changes: float | str) -> AsyncIterato
         kafka_url=run["kafka"]["url"],
         embedded=True,
         data=stack.directory,
-        **{"redis_url": run["redis"]["url"], "drain_seconds": 0.0, "closing_seconds": 0.0, **changes},
+        **{
+            "redis_url": run["redis"]["url"],
+            "drain_seconds": 0.0,
+            "closing_seconds": 0.0,
+            "rate_limits": "off",
+            **changes,
+        },
     )
     served = server(settings, host="127.0.0.1", port=port)
     api = LocalApi(f"http://127.0.0.1:{port}", served, asyncio.create_task(served._serve()))

@@ -1,7 +1,7 @@
 """Executions are shared by those who would see the same, and by nobody else, whatever a document selects."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,6 +16,7 @@ from graphql import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from parley import cost
 from parley.fanout import _Asked, _Room
 from parley.protocol import NEXT_TAIL
 from resolvers.context import Context
@@ -56,6 +57,15 @@ class Scene:
     log: Log
     entries: list[Entry]
     groups: Counter[int] = field(default_factory=Counter)  # documents by how many groups their subscribers were
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unbounded() -> Iterator[None]:
+    """Let documents be as large as chance makes them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for bound in ("ALIASES", "DEFINITIONS", "DIRECTIVES", "PAIRS", "COST"):
+            patch.setattr(cost, bound, 1_000_000)
+        yield
 
 
 @pytest.fixture(scope="module")

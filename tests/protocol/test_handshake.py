@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.handshake import Answer, answer
+from parley.handshake import Answer, answer, asked
 
 
 def request(line: str = "GET /graphql HTTP/1.1", **changes: str | None) -> bytes:
@@ -21,7 +21,9 @@ def request(line: str = "GET /graphql HTTP/1.1", **changes: str | None) -> bytes
 
 
 def to(data: bytes, *, allowed: tuple[str, ...] = (), is_draining: bool = False) -> Answer:
-    return answer(data, path="/graphql", allowed_origins=allowed, is_draining=is_draining)
+    return answer(
+        asked(data), path="/graphql", request_id="the-request", allowed_origins=allowed, is_draining=is_draining
+    )
 
 
 def status(reply: Answer) -> int:

@@ -1,0 +1,93 @@
+"""What holds for every HTTP request: where it comes from, what the logs call it, and an answer whatever goes wrong."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+from ulid import ULID
+
+from parley.addresses import Networks, client, is_trusted
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+_logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from, and what it is called in the logs and in answers about them."""
+
+    address: str
+    request_id: str
+
+
+def origin(peer: str | None, forwarded_for: Iterable[str], request_id: str | None, proxies: Networks) -> Origin:
+    """Return the origin of a request; what its headers say counts if a trusted proxy sent them."""
+    named = request_id is not None and _REQUEST_ID.fullmatch(request_id) and is_trusted(peer, proxies)
+    return Origin(client(peer, forwarded_for, proxies), request_id if named and request_id else str(ULID()))
+
+
+class Requests:
+    """The outermost layer of an app."""
+
+    def __init__(self, app: ASGIApp, proxies: Networks) -> None:
+        self._app = app
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers, peer = Headers(scope=scope), scope.get("client")
+        found = origin(
+            None if peer is None else peer[0],
+            headers.getlist("x-forwarded-for"),
+            headers.get(REQUEST_ID_HEADER),
+            self._proxies,
+        )
+        scope["state"]["origin"] = found
+        structlog.contextvars.bind_contextvars(request_id=found.request_id)
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = found.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        except Exception:  # it was answered by `failed`, below
+            _logger.exception("request.failed", path=scope["path"])
+
+
+async def refused(_request: Request, error: Exception) -> Response:
+    """Answer a request to a path, or with a method, that there is not."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        content = {"code": "RATE_LIMITED", "retryable": True, "retryAfterMs": 60_000}
+        return JSONResponse(_errors("Too much at once. Wait a minute.", content), 429, {"retry-after": "60"})
+    found = {404: ("There is nothing here.", "NOT_FOUND"), 405: ("This path has no such method.", "BAD_USER_INPUT")}
+    message, code = found.get(error.status_code, ("The request was refused.", "BAD_USER_INPUT"))
+    return JSONResponse(_errors(message, {"code": code}), error.status_code, error.headers)
+
+
+async def failed(request: Request, _error: Exception) -> Response:
+    """Answer a request that failed for a reason of ours."""
+    extensions = {"code": "INTERNAL", "requestId": request.state.origin.request_id}
+    return JSONResponse(_errors("Something went wrong.", extensions), 500)
+
+
+def _errors(message: str, extensions: Mapping[str, object]) -> dict[str, Any]:
+    return {"errors": [{"message": message, "extensions": {"retryable": False, **extensions}}]}
+
+
+EXCEPTION_HANDLERS: Final[Mapping[Any, ExceptionHandler]] = {HTTPException: refused, Exception: failed}
