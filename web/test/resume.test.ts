@@ -15,7 +15,7 @@ import * as urql from "../src/resume/examples/urql";
 const URL = process.env["PARLEY_URL"]!;
 const RUN_FILE = process.env["PARLEY_RUN_FILE"]!;
 const PATIENCE_MS = 60_000;
-const DEATHS = 3;
+const DEATHS = 2;
 const MESSAGES = 5; // before each death, while nobody answers, and after the last
 
 // Node.js 20 has none of its own. Sockets that a test cuts are found here.
