@@ -11,10 +11,9 @@ import * as graphqlWs from "../src/resume/examples/graphql-ws";
 import * as relay from "../src/resume/examples/relay";
 import type { Inbox, InboxUpdate } from "../src/resume/examples/inbox";
 import * as urql from "../src/resume/examples/urql";
+import { mutate, PATIENCE_MS, register, send, talk, URL } from "./people";
 
-const URL = process.env["PARLEY_URL"]!;
 const RUN_FILE = process.env["PARLEY_RUN_FILE"]!;
-const PATIENCE_MS = 60_000;
 const DEATHS = 2;
 const MESSAGES = 5; // before each death, while nobody answers, and after the last
 
@@ -90,54 +89,47 @@ for (const [name, follow] of follows) {
   });
 }
 
+test("after a gap that cannot be replayed a conversation is read again before later entries are told", async () => {
+  const ann = await register();
+  const bob = await register();
+  const room = await talk(ann, bob);
+  const conversation = { conversationId: room.id };
+  await send(ann, room.id, "before");
+  const removed = `removeMember(input: $input) { userErrors { code } }`;
+  const added = `addMembers(input: $input) { userErrors { code } }`;
+  await mutate(removed, "RemoveMemberInput", { ...conversation, userId: bob.id }, ann);
+  await send(ann, room.id, "not for bob");
+  await mutate(added, "AddMembersInput", { ...conversation, userIds: [bob.id] }, ann);
+
+  const told: string[] = [];
+  let hasRead = false;
+  const stop = graphqlWs.follow({
+    url: URL.replace("http", "ws") + "/graphql",
+    token: () => bob.token,
+    after: { [room.id]: room.cursor }, // of before the removal
+    show: ({ __typename, message }) => told.push(message?.clientMessageId ?? __typename),
+    async readAgain(id) {
+      assert.equal(id, room.id);
+      await send(ann, room.id, "while reading");
+      await wait(300); // so that it is on its way before this ends
+      assert.deepEqual(told, []);
+      hasRead = true;
+    },
+  });
+  try {
+    await until(() => told.includes("while reading"));
+    await send(ann, room.id, "later");
+    await until(() => told.includes("later"));
+  } finally {
+    stop();
+  }
+
+  assert.ok(hasRead);
+  assert.deepEqual(told.filter((what) => what !== "ReceiptMoved" && what !== "CaughtUp"), ["while reading", "later"]);
+});
+
 function entriesOf(updates: InboxUpdate[], conversationId: string): InboxUpdate[] {
   return updates.filter((update) => update.conversationId === conversationId && update.__typename === "MessageSent");
-}
-
-interface Person {
-  id: string;
-  token: string;
-}
-
-async function register(): Promise<Person> {
-  const handle = `n${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
-  const { user, accessToken } = await mutate(
-    `register(input: $input) { user { id } accessToken userErrors { code } }`,
-    "RegisterInput",
-    { handle, password: "correct horse battery" },
-  );
-  return { id: user.id, token: accessToken };
-}
-
-async function talk(owner: Person, other: Person): Promise<{ id: string; cursor: string }> {
-  const clientConversationId = crypto.randomUUID();
-  const input = { memberIds: [other.id], clientConversationId };
-  const field = `createConversation(input: $input) { conversation { id cursor } userErrors { code } }`;
-  return (await mutate(field, "CreateConversationInput", input, owner)).conversation;
-}
-
-async function send(sender: Person, conversationId: string, clientMessageId: string): Promise<void> {
-  const input = { conversationId, clientMessageId, body: clientMessageId };
-  const field = `sendMessage(input: $input) { message { id } userErrors { code } }`;
-  assert.ok((await mutate(field, "SendMessageInput", input, sender)).message);
-}
-
-/** Ask until there is an answer: all of these may be repeated. */
-async function mutate(field: string, type: string, input: object, caller?: Person): Promise<any> {
-  const headers = {
-    "Content-Type": "application/json",
-    ...(caller && { Authorization: `Bearer ${caller.token}` }),
-  };
-  const body = JSON.stringify({ query: `mutation ($input: ${type}!) { ${field} }`, variables: { input } });
-  const deadline = Date.now() + PATIENCE_MS;
-  for (;;) {
-    const response = await fetch(`${URL}/graphql`, { method: "POST", headers, body, signal: AbortSignal.timeout(5_000) })
-      .then((answer) => answer.json())
-      .catch((error: unknown) => ({ errors: [{ message: String(error), extensions: { retryable: true } }] }));
-    if (!response.errors) return Object.values(response.data)[0];
-    assert.ok(response.errors[0].extensions.retryable && Date.now() < deadline, JSON.stringify(response.errors));
-    await wait(50);
-  }
 }
 
 function apiPid(): number {

@@ -27,7 +27,7 @@ type Payload = SubscribePayload & { variables?: Record<string, unknown> | null }
 
 const RESYNC = "ResyncRequired";
 const INBOX_CURSORS = 500; // that the API takes at once
-const HELD_UPDATES = 1000; // of one conversation while it is read again; beyond, they are read as well
+const HELD_UPDATES = 1000; // of one conversation while it is read again
 
 /** Return a client that resumes; other operations pass through it as they are. */
 export function resuming(client: Client, options: ResumeOptions): Client {
@@ -35,18 +35,15 @@ export function resuming(client: Client, options: ResumeOptions): Client {
     ...client,
     subscribe<Data, Extensions>(payload: Payload, sink: Sink<Result<Data, Extensions>>) {
       const field = /\b(inboxUpdates|conversationUpdates)\b/.exec(payload.query)?.[1];
-      return field
-        ? new Subscription(payload, sink as Sink<Result>, options, field === "inboxUpdates").start(client)
-        : client.subscribe<Data, Extensions>(payload, sink);
+      if (!field) return client.subscribe<Data, Extensions>(payload, sink);
+      return new Subscription(payload, sink as Sink<Result>, options, field === "inboxUpdates").start(client);
     },
-    iterate() {
-      throw new Error("A resuming client has `subscribe` only.");
-    },
+    iterate: () => Promise.reject(new Error("A resuming client has `subscribe` only.")) as never,
   };
 }
 
 class Subscription {
-  private readonly positions = new Map<string, { sequence: number; cursor: string }>(); // the last moved is the last
+  private readonly positions: Map<string, { sequence: number; cursor: string }>; // the last moved is the last
   private readonly held = new Map<string, Result[]>(); // of conversations that are being read again
   private named = new Set<string>(); // conversations whose cursor the server was given last
   private readonly first: string | undefined;
@@ -65,19 +62,17 @@ class Subscription {
     // Cursors are opaque: which one an update takes the place of is to be known before that update comes.
     if (isInbox && Array.isArray(after)) throw new TypeError("Give `after` as {conversation id: cursor}.");
     this.key = `parley ${isInbox ? "inbox" : "conversation"} ${JSON.stringify(rest)}`;
-    const stored = options.storage?.getItem(this.key);
-    for (const [id, sequence, cursor] of JSON.parse(stored ?? "[]") as [string, number, string][]) {
-      this.positions.set(id, { sequence, cursor });
-    }
+    this.positions = new Map(JSON.parse(options.storage?.getItem(this.key) ?? "[]"));
     if (!isInbox) this.first = (after as string | null | undefined) ?? undefined;
-    else for (const [id, cursor] of Object.entries(after ?? {})) this.moveTo(id, 0, cursor as string);
+    if (this.first) this.positions.clear(); // what is given is newer than what was stored
+    if (isInbox) for (const [id, cursor] of Object.entries(after ?? {})) this.positions.set(id, { sequence: 0, cursor });
   }
 
   start(client: Client): () => void {
     const subscription = this;
+    // The client turns its variables into JSON whenever it connects.
     const variables = {
       ...this.payload.variables,
-      // The client turns its variables into JSON whenever it connects.
       get after() {
         return subscription.after();
       },
@@ -105,18 +100,19 @@ class Subscription {
     if (this.isOver) return;
     if (!update || update.__typename === "ReceiptMoved") return this.sink.next(result);
     if (!isPlaced(update)) throw new TypeError("Ask for conversationId, sequence and cursor of every update.");
-    const { conversationId: id, __typename: type, sequence, cursor } = update;
+    const { conversationId: id, __typename: type, sequence, cursor } = update as Placed;
     const held = this.held.get(id);
-    if (held?.length === HELD_UPDATES) result = cut(held, update);
-    if (held) return void held.push(result);
+    // When that many are held, they are read as well, up to this one.
+    if (held?.length === HELD_UPDATES) held.splice(0, HELD_UPDATES, { data: { update: { ...update, __typename: RESYNC } } });
+    else held?.push(result);
+    if (held) return;
     const last = this.positions.get(id);
     // It goes on from now although something is known of before: there was no room to name it.
     const isCut = type === "CaughtUp" && last && !this.named.has(id) && last.sequence !== sequence;
-    if (type === RESYNC || isCut) return void this.readAgain(update);
+    if (type === RESYNC || isCut) return void this.readAgain(update as Placed);
     if (last && sequence <= last.sequence && type !== "CaughtUp") return; // sent again
     this.sink.next(result);
     this.moveTo(id, sequence, cursor);
-    this.save();
   }
 
   private async readAgain(notice: Placed): Promise<void> {
@@ -124,26 +120,21 @@ class Subscription {
     this.held.set(notice.conversationId, held);
     try {
       await this.options.resync(notice);
+      if (this.isOver) return;
+      this.held.delete(notice.conversationId);
+      // Only now: whoever reconnects or comes back in between is told again.
+      this.moveTo(notice.conversationId, notice.sequence ?? 0, notice.cursor);
+      for (const result of held) this.next(result); // one that begins another reading holds those after it
     } catch (error) {
       this.finish(() => this.sink.error(error));
-      return this.stop();
+      this.stop();
     }
-    if (this.isOver) return;
-    this.held.delete(notice.conversationId);
-    // Only now: whoever reconnects or comes back in between is told again.
-    this.moveTo(notice.conversationId, notice.sequence ?? 0, notice.cursor);
-    this.save();
-    for (const result of held) this.next(result); // one that begins another reading holds those after it
   }
 
   private moveTo(id: string, sequence: number, cursor: string): void {
     this.positions.delete(id);
     this.positions.set(id, { sequence, cursor });
-  }
-
-  private save(): void {
-    const rows = [...this.positions].map(([id, { sequence, cursor }]) => [id, sequence, cursor]);
-    this.options.storage?.setItem(this.key, JSON.stringify(rows));
+    this.options.storage?.setItem(this.key, JSON.stringify([...this.positions]));
   }
 
   private finish(tell: () => void): void {
@@ -152,13 +143,6 @@ class Subscription {
   }
 }
 
-/** Forget what is held: it is read again up to this update. */
-function cut(held: Result[], update: Placed): Result {
-  held.length = 0;
-  return { data: { update: { ...update, __typename: RESYNC } } };
-}
-
-function isPlaced(update: Update): update is Placed {
-  const hasSequence = update.__typename === RESYNC || update.sequence !== undefined;
-  return Boolean(update.conversationId && update.cursor && hasSequence);
+function isPlaced({ __typename, conversationId, cursor, sequence }: Update): boolean {
+  return Boolean(conversationId && cursor && (__typename === RESYNC || sequence !== undefined));
 }

@@ -74,6 +74,6 @@ export class Presences {
 
   private tell(isAway: boolean): void {
     this.isAway = isAway;
-    this.client.change(SET_PRESENCE, { status: isAway ? "AWAY" : "ONLINE" }).catch(() => {}); // the API notices by itself
+    this.client.whisper(SET_PRESENCE, { status: isAway ? "AWAY" : "ONLINE" }); // left unheard, the API finds out by itself
   }
 }

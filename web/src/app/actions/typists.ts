@@ -35,7 +35,7 @@ export class Typists {
     const isTold = this.told?.id === conversationId && Date.now() - this.told.at < RENEW_MS;
     if (isTyping ? isTold : this.told?.id !== conversationId) return;
     this.told = isTyping ? { id: conversationId, at: Date.now() } : null;
-    this.client.change(SET_TYPING, { conversationId, typing: isTyping }).catch(() => {}); // of no use later
+    this.client.whisper(SET_TYPING, { conversationId, typing: isTyping });
   }
 
   /** The viewer's message has been sent, which ends the typing of it everywhere. */

@@ -1,6 +1,6 @@
 /** The way to the API: operations over HTTP, subscriptions and renewals over one socket that always comes back. */
 import { Client as Urql, fetchExchange, subscriptionExchange, type CombinedError } from "@urql/core";
-import { createClient, type Client as Socket } from "graphql-ws";
+import { createClient, type Client as Socket, type FormattedExecutionResult as ExecutionResult } from "graphql-ws";
 
 import { resuming, type ResumeOptions } from "../../resume/resume";
 import { RETRIES } from "../../resume/retries";
@@ -107,27 +107,42 @@ export class Client {
     return data as Data;
   }
 
+  /** Tell of something that is of no use later: without a connection, or refused, it is forgotten. */
+  whisper<Payload, Input>(mutation: Mutation<Payload, Input>, input: Input): void {
+    if (this.isConnected) this.overSocket(mutation, input).catch(() => {});
+  }
+
   /** Over the socket, where one is open, renewal also moves that socket's end. */
   private async renew(refreshToken: string): Promise<Tokens> {
-    const variables = { input: { refreshToken } };
-    if (!this.isConnected) return accepted(await this.post(REFRESH.text, variables, null));
+    if (this.isConnected) return this.overSocket(REFRESH, { refreshToken });
+    return accepted(await this.post(REFRESH.text, { input: { refreshToken } }, null));
+  }
+
+  private overSocket<Payload, Input>({ text }: Mutation<Payload, Input>, input: Input): Promise<Payload> {
     return new Promise((resolve, reject) => {
-      let answer: Tokens | undefined;
-      this.socket.subscribe<{ payload: Tokens & { userErrors: UserError[] } }>(
-        { query: REFRESH.text, variables },
-        {
-          next: ({ data, errors }) => {
-            try {
-              if (errors?.[0]) throw errorIn(errors[0]);
-              if (data) answer = accepted(data);
-            } catch (error) {
-              reject(error);
-            }
-          },
-          error: () => reject(UNREACHABLE),
-          complete: () => (answer ? resolve(answer) : reject(UNREACHABLE)),
-        },
+      let result: ExecutionResult<{ payload: Payload & { userErrors: UserError[] } }, unknown> | undefined;
+      const settle = () => {
+        clearTimeout(deadline);
+        forget();
+        try {
+          if (result?.errors?.[0]) throw errorIn(result.errors[0]);
+          if (!result?.data) throw UNREACHABLE;
+          resolve(accepted(result.data));
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const stop = this.socket.subscribe<{ payload: Payload & { userErrors: UserError[] } }>(
+        { query: text, variables: { input } },
+        { next: (answer) => (result = answer), error: settle, complete: settle },
       );
+      // The client would ask again when it is back; but to come back it may need what is asked for here.
+      const giveUp = () => {
+        stop();
+        settle();
+      };
+      const forget = this.socket.on("closed", giveUp);
+      const deadline = setTimeout(giveUp, ANSWER_MS);
     });
   }
 

@@ -34,7 +34,7 @@ export function hueOf(seed: string): number {
 }
 
 function initialsOf(name: string): string {
-  const words = name.split(/[\s,_.]+/u).filter(Boolean);
+  const words = name.match(/[\p{L}\p{N}]+/gu) ?? [];
   const first = [...(words[0] ?? "?")][0]!;
   const last = words.length > 1 ? [...words.at(-1)!][0]! : "";
   return (first + last).toLocaleUpperCase();

@@ -106,26 +106,30 @@ function Row({ conversation }: { conversation: Conversation }) {
           <Avatar name={name} seed={other?.id ?? conversation.id} />
           {status && <PresenceDot status={status} />}
         </span>
-        <span className="row-name">{name}</span>
-        <time className="row-time" dateTime={activity(conversation)} title={full(activity(conversation))}>
-          {brief(activity(conversation))}
-        </time>
-        <span className="row-last">
-          <Last conversation={conversation} viewerId={viewerId} />
+        <span className="row-line">
+          <span className="row-name">{name}</span>
+          <time className="row-time" dateTime={activity(conversation)} title={full(activity(conversation))}>
+            {brief(activity(conversation))}
+          </time>
         </span>
-        <span className="row-marks">
-          {muted && (
-            <span className="row-muted" title="Muted">
-              <Icon name="bellOff" />
-              <span className="only-heard">muted</span>
-            </span>
-          )}
-          {unread > 0 && (
-            <span className={muted ? "badge quiet" : "badge"}>
-              {unread > 99 ? "99+" : unread}
-              <span className="only-heard"> unread</span>
-            </span>
-          )}
+        <span className="row-line">
+          <span className="row-last">
+            <Last conversation={conversation} viewerId={viewerId} />
+          </span>
+          <span className="row-marks">
+            {muted && (
+              <span className="row-muted" title="Muted">
+                <Icon name="bellOff" />
+                <span className="only-heard">muted</span>
+              </span>
+            )}
+            {unread > 0 && (
+              <span className={muted ? "badge quiet" : "badge"}>
+                {unread > 99 ? "99+" : unread}
+                <span className="only-heard"> unread</span>
+              </span>
+            )}
+          </span>
         </span>
       </button>
     </li>
