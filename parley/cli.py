@@ -130,7 +130,7 @@ def demo(
     data: Data = Path(".parley"),
     live: Annotated[bool, typer.Option("--live", help="Let some of them go on talking until Ctrl-C.")] = False,
 ) -> None:
-    """Fill a running Parley with people and conversations, and print how to sign in. Running it again changes nothing."""
+    """Fill a running Parley with people who talk, and print how to sign in. Running it again changes nothing."""
     import asyncio
 
     from parley.demo import DemoError, run

@@ -7,7 +7,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -68,7 +68,10 @@ class Api:
         """
         for attempt in range(RETRIES):
             response = await asyncio.to_thread(self._post, query, variables, token)
-            problems = [*response.get("errors", ()), *((response.get("data") or {}).get("payload") or {}).get("userErrors", ())]
+            problems = [
+                *response.get("errors", ()),
+                *((response.get("data") or {}).get("payload") or {}).get("userErrors", ()),
+            ]
             waits = [_wait_seconds(problem, attempt) for problem in problems]
             if not waits or None in waits:
                 return response
@@ -121,6 +124,7 @@ class Person:
     id: str
     token: str
     refresh_token: str
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     async def enter(cls, api: Api, key: str) -> "Person":
@@ -145,9 +149,12 @@ class Person:
         Raises:
             DemoError: it was refused.
         """
-        response = await self.api.ask(mutation, {"input": fields}, self.token)
+        token = self.token
+        response = await self.api.ask(mutation, {"input": fields}, token)
         if any(_code(error) == "TOKEN_EXPIRED" for error in response.get("errors", ())):
-            await self._renew()
+            async with self._renewing:  # a refresh token is good for one use
+                if self.token == token:
+                    await self._renew()
             response = await self.api.ask(mutation, {"input": fields}, self.token)
         problems = response.get("errors") or response["data"]["payload"]["userErrors"]
         if problems:

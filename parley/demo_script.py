@@ -113,7 +113,10 @@ TALKS = (
             Line(who="ruth", text="Our lips are sealed.", answers=2, reactions={"❤️": ("elif",), "😂": ("ines",)}),
             Line(who="amara", text="Shall we meet at my place this time? I've finally bought enough chairs."),
             Line(
-                who="maya", text="Tuesday would be perfect.", answers=4, reactions={"👍": ("ruth", "amara", "ines", "elif")}
+                who="maya",
+                text="Tuesday would be perfect.",
+                answers=4,
+                reactions={"👍": ("ruth", "amara", "ines", "elif")},
             ),
             Line(who="amara", text="Tuesday at seven, then. I'll make the lentil soup."),
         ),
@@ -148,7 +151,12 @@ TALKS = (
             Line(who="jonas", text="I stood on the roof like a tourist.", reactions={"😂": ("maya",)}),
             Line(who="maya", text="Worth it. Dinner on Thursday?"),
             Line(who="jonas", text="Yes. That noodle place, or something new?"),
-            Line(who="maya", text="Noodles. After this week I need no surprises.", answers=4, reactions={"👍": ("jonas",)}),
+            Line(
+                who="maya",
+                text="Noodles. After this week I need no surprises.",
+                answers=4,
+                reactions={"👍": ("jonas",)},
+            ),
         ),
     ),
     Talk(

@@ -16,8 +16,10 @@ async def _violations(page: Page) -> list[dict[str, Any]]:
     if not await page.evaluate("() => 'axe' in window"):
         await page.add_script_tag(path=AXE)
     # What is still fading in has not its colours yet.
-    await page.evaluate("() => Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations < 9)"
-                        ".map((a) => a.finished))")
+    await page.evaluate(
+        "() => Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations < 9)"
+        ".map((a) => a.finished))"
+    )
     found: list[dict[str, Any]] = await page.evaluate(
         """async () => (await axe.run()).violations.map(({ id, nodes }) =>
             ({ id, nodes: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }))"""

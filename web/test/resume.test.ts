@@ -102,6 +102,7 @@ test("after a gap that cannot be replayed a conversation is read again before la
   await mutate(added, "AddMembersInput", { ...conversation, userIds: [bob.id] }, ann);
 
   const told: string[] = [];
+  const entries = () => told.filter((what) => what !== "ReceiptMoved" && what !== "CaughtUp");
   let hasRead = false;
   const stop = graphqlWs.follow({
     url: URL.replace("http", "ws") + "/graphql",
@@ -112,7 +113,7 @@ test("after a gap that cannot be replayed a conversation is read again before la
       assert.equal(id, room.id);
       await send(ann, room.id, "while reading");
       await wait(300); // so that it is on its way before this ends
-      assert.deepEqual(told, []);
+      assert.deepEqual(entries(), []);
       hasRead = true;
     },
   });
@@ -125,7 +126,7 @@ test("after a gap that cannot be replayed a conversation is read again before la
   }
 
   assert.ok(hasRead);
-  assert.deepEqual(told.filter((what) => what !== "ReceiptMoved" && what !== "CaughtUp"), ["while reading", "later"]);
+  assert.deepEqual(entries(), ["while reading", "later"]);
 });
 
 function entriesOf(updates: InboxUpdate[], conversationId: string): InboxUpdate[] {

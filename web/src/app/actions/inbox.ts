@@ -3,9 +3,10 @@ import type { Client } from "../api/client";
 import { CONVERSATIONS, INBOX, OLDER, OPEN, SUMMARY_OF } from "../api/operations";
 import type { Id, Page, Summary, Update } from "../api/types";
 import type { Store } from "../state/store";
-import { again } from "./again";
+import { again, pause } from "./again";
 import type { Marks } from "./marks";
 
+const PAUSE_MS = 1_000;
 const MOST_PAGES = 10; // of 50: as many as one subscription takes cursors for
 
 export class Inbox {
@@ -116,7 +117,8 @@ export class Inbox {
       ({ inboxUpdates }) => this.take(inboxUpdates),
       (error) => {
         // It ends by an error only: everything is read anew.
-        if (error.isRetryable) void this.open();
+        const { signal } = this.stopping;
+        if (error.isRetryable) void pause(PAUSE_MS, signal).then(() => (signal.aborted ? undefined : this.open()));
         else this.store.dispatch({ type: "list", list: "failed" });
       },
     );

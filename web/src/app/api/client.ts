@@ -13,6 +13,7 @@ const PATH = "/graphql";
 const ANSWER_MS = 15_000;
 const PING_MS = 10_000;
 const PONG_MS = 5_000;
+const EXPIRED_OR_REVOKED = 4403;
 
 export interface ConnectionListener {
   connected: () => void;
@@ -157,10 +158,13 @@ export class Client {
           this.isConnected = true;
           this.listener.connected();
         },
-        closed: () => {
+        closed: (event) => {
           clearTimeout(this.pongDeadline);
           this.isConnected = false;
-          if (this.session.user) this.listener.lost();
+          if (!this.session.user) return;
+          this.listener.lost();
+          // Another device may have ended the session: then there will be no new token either.
+          if ((event as CloseEvent).code === EXPIRED_OR_REVOKED) this.session.renewed().catch(() => {});
         },
         ping: (received) => {
           if (!received) this.pongDeadline = setTimeout(() => this.socket.terminate(), PONG_MS);

@@ -46,7 +46,7 @@ export class Session {
 
   /** Return a token that is good now; null when nobody is signed in. */
   async token(): Promise<string | null> {
-    if (this.stored && this.stored.renewAt <= Date.now()) await this.renewed().catch(() => {});
+    if (this.renewal || (this.stored && this.stored.renewAt <= Date.now())) await this.renewed().catch(() => {});
     return this.stored?.accessToken ?? null;
   }
 
