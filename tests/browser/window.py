@@ -69,7 +69,7 @@ class Window:
     async def act(self, text: str, action: str) -> None:
         """Use one of the actions of a message."""
         message = self.message(text)
-        await message.hover()
+        await message.focus()  # on a phone what can be done shows after a tap
         await message.get_by_role("button", name=action, exact=True).click()
 
     async def texts(self) -> list[str]:
