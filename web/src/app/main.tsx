@@ -3,6 +3,7 @@ import "./style/controls.css";
 import "./style/frame.css";
 import "./style/list.css";
 import "./style/messages.css";
+import "./style/composer.css";
 import "./style/panels.css";
 
 import { StrictMode } from "react";

@@ -30,13 +30,12 @@ function Signed() {
     return () => void (document.title = "Parley");
   }, [unread]);
   return (
-    <div className={openId ? "frame has-open" : "frame"}>
+    <main className={openId ? "frame has-open" : "frame"}>
+      <h1 className="only-heard">Parley</h1>
       <ConnectionBanner />
       <List />
-      <main className="stage" aria-label="Conversation">
-        {openId ? <Conversation key={openId} id={openId} /> : <Empty />}
-      </main>
-    </div>
+      <div className="stage">{openId ? <Conversation key={openId} id={openId} /> : <Empty />}</div>
+    </main>
   );
 }
 

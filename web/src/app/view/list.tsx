@@ -26,7 +26,7 @@ export function List() {
     <nav className="list" aria-label="Conversations">
       <header className="bar">
         <Logo />
-        <h1 className="bar-title">Chats</h1>
+        <h2 className="bar-title">Chats</h2>
         <button type="button" className="icon-button" aria-label="New conversation" title="New conversation" onClick={() => setWriting(true)}>
           <Icon name="write" />
         </button>
