@@ -43,7 +43,8 @@ export function reduce(state: State, event: Event): State {
     case "signedOut":
       return { ...NOTHING, notice: event.notice ?? null };
     case "connection":
-      return { ...state, connection: event.connection };
+      // Who types is told anew by the next connection.
+      return { ...state, connection: event.connection, typing: event.connection === "online" ? state.typing : null };
     case "list":
       return { ...state, list: event.list };
     case "summary":
