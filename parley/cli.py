@@ -125,6 +125,14 @@ def worker(
 
 
 @app.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from schema.api import sdl
+
+    typer.echo(sdl(), nl=False)
+
+
+@app.command()
 def demo(
     url: Annotated[str | None, typer.Option(help="Address of the API; that of the running stack if left out.")] = None,
     data: Data = Path(".parley"),
@@ -142,14 +150,6 @@ def demo(
         _fail(str(error))
     except KeyboardInterrupt:
         typer.echo("\nThey have gone home.")
-
-
-@app.command()
-def schema() -> None:
-    """Print the GraphQL schema."""
-    from schema.api import sdl
-
-    typer.echo(sdl(), nl=False)
 
 
 @bench.command()
