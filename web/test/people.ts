@@ -42,7 +42,12 @@ export async function mutate(field: string, type: string, input: object, caller?
   const body = JSON.stringify({ query: `mutation ($input: ${type}!) { ${field} }`, variables: { input } });
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
-    const response = await fetch(`${URL}/graphql`, { method: "POST", headers, body, signal: AbortSignal.timeout(5_000) })
+    const response = await fetch(`${URL}/graphql`, {
+      method: "POST",
+      headers,
+      body,
+      signal: AbortSignal.timeout(5_000),
+    })
       .then((answer) => answer.json())
       .catch((error: unknown) => ({ errors: [{ message: String(error), extensions: { retryable: true } }] }));
     if (!response.errors) return Object.values(response.data)[0];

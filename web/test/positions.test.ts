@@ -8,7 +8,8 @@ import type { Client, Sink, SubscribePayload } from "graphql-ws";
 import { resuming, type ResumeOptions, type Update } from "../src/resume/resume";
 
 const INBOX = "subscription ($after: [String!]) { inboxUpdates(after: $after) { __typename } }";
-const UPDATES = "subscription ($id: ID!, $after: String) { conversationUpdates(conversationId: $id, after: $after) { __typename } }";
+const UPDATES =
+  "subscription ($id: ID!, $after: String) { conversationUpdates(conversationId: $id, after: $after) { __typename } }";
 
 /** A graphql-ws client whose server is the test. */
 class Played {

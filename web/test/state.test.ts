@@ -34,7 +34,7 @@ const message = (sequence: number, sender = "bob", more: Partial<Message> = {}):
   status: "SENT",
   ...more,
 });
-const page = <Node,>(nodes: Node[], startCursor: string | null = null) => ({
+const page = <Node>(nodes: Node[], startCursor: string | null = null) => ({
   nodes,
   pageInfo: { hasNextPage: false, hasPreviousPage: startCursor !== null, startCursor, endCursor: null },
 });
@@ -74,7 +74,10 @@ const sent = (one: Message): Event => ({
 const told = (update: Kind<Update["__typename"]>): Event => ({ type: "update", update });
 
 function after(...events: Event[]): State {
-  const begun: Event[] = [{ type: "signedIn", viewer: user("ann") }, { type: "summary", summary: summary() }];
+  const begun: Event[] = [
+    { type: "signedIn", viewer: user("ann") },
+    { type: "summary", summary: summary() },
+  ];
   return [...begun, ...events].reduce(reduce, NOTHING);
 }
 const room = (state: State) => state.conversations["room"]!;
@@ -171,7 +174,10 @@ test("an old message that was changed leaves no hole in what is here", () => {
 test("a reaction counts once for a person and emoji, and goes with the last", () => {
   const react = (__typename: "ReactionAdded" | "ReactionRemoved", sequence: number) =>
     told({ __typename, ...entry(sequence), messageId: "m3", emoji: "🎉" });
-  const begun: Event[] = [{ type: "reading", id: "room" }, { type: "read", conversation: read([message(3)]) }];
+  const begun: Event[] = [
+    { type: "reading", id: "room" },
+    { type: "read", conversation: read([message(3)]) },
+  ];
   const added = after(...begun, react("ReactionAdded", 4), react("ReactionAdded", 4));
   const removed = [react("ReactionRemoved", 5)].reduce(reduce, added);
 
@@ -230,7 +236,10 @@ test("the list begins with the conversation where something happened last", () =
   const quiet = summary({ id: "quiet", title: "Quiet", lastMessage: null });
   const state = after({ type: "summary", summary: quiet }, sent(message(4)));
 
-  assert.deepEqual(inbox(state).map(({ id }) => id), ["room", "quiet"]);
+  assert.deepEqual(
+    inbox(state).map(({ id }) => id),
+    ["room", "quiet"],
+  );
 });
 
 test("a group without a title is called by its people", () => {

@@ -25,7 +25,6 @@ export interface ResumeOptions {
 type Placed = Update & { sequence: number; cursor: string };
 type Payload = SubscribePayload & { variables?: Record<string, unknown> | null };
 
-const RESYNC = "ResyncRequired";
 const INBOX_CURSORS = 500; // that the API takes at once
 const HELD_UPDATES = 1000; // of one conversation while it is read again
 
@@ -65,7 +64,8 @@ class Subscription {
     this.positions = new Map(JSON.parse(options.storage?.getItem(this.key) ?? "[]"));
     if (!isInbox) this.first = (after as string | null | undefined) ?? undefined;
     if (this.first) this.positions.clear(); // what is given is newer than what was stored
-    if (isInbox) for (const [id, cursor] of Object.entries(after ?? {})) this.positions.set(id, { sequence: 0, cursor });
+    if (isInbox)
+      for (const [id, cursor] of Object.entries(after ?? {})) this.positions.set(id, { sequence: 0, cursor });
   }
 
   start(client: Client): () => void {
@@ -103,13 +103,14 @@ class Subscription {
     const { conversationId: id, __typename: type, sequence, cursor } = update as Placed;
     const held = this.held.get(id);
     // When that many are held, they are read as well, up to this one.
-    if (held?.length === HELD_UPDATES) held.splice(0, HELD_UPDATES, { data: { update: { ...update, __typename: RESYNC } } });
+    if (held?.length === HELD_UPDATES)
+      held.splice(0, HELD_UPDATES, { data: { update: { ...update, __typename: "ResyncRequired" } } });
     else held?.push(result);
     if (held) return;
     const last = this.positions.get(id);
     // It goes on from now although something is known of before: there was no room to name it.
     const isCut = type === "CaughtUp" && last && !this.named.has(id) && last.sequence !== sequence;
-    if (type === RESYNC || isCut) return void this.readAgain(update as Placed);
+    if (type === "ResyncRequired" || isCut) return void this.readAgain(update as Placed);
     if (last && sequence <= last.sequence && type !== "CaughtUp") return; // sent again
     this.sink.next(result);
     this.moveTo(id, sequence, cursor);
@@ -144,5 +145,5 @@ class Subscription {
 }
 
 function isPlaced({ __typename, conversationId, cursor, sequence }: Update): boolean {
-  return Boolean(conversationId && cursor && (__typename === RESYNC || sequence !== undefined));
+  return Boolean(conversationId && cursor && (__typename === "ResyncRequired" || sequence !== undefined));
 }

@@ -125,7 +125,8 @@ export class Messenger {
 
   async mute(conversationId: Id, isMuted: boolean): Promise<void> {
     const until = isMuted ? FOREVER : null;
-    if (await this.try(MUTE, { conversationId, until })) this.store.dispatch({ type: "muted", id: conversationId, until });
+    if (await this.try(MUTE, { conversationId, until }))
+      this.store.dispatch({ type: "muted", id: conversationId, until });
   }
 
   // ------------------------------------------------------------ messages
@@ -175,7 +176,10 @@ export class Messenger {
     void this.inbox.reconcile();
   }
 
-  private async changeMessage<Input>(mutation: Mutation<{ message: Message | null }, Input>, input: Input): Promise<void> {
+  private async changeMessage<Input>(
+    mutation: Mutation<{ message: Message | null }, Input>,
+    input: Input,
+  ): Promise<void> {
     const payload = await this.try(mutation, input);
     if (payload?.message) this.store.dispatch({ type: "message", message: payload.message });
   }

@@ -53,10 +53,7 @@ export class Client {
   }
 
   /** Ask for something and return its answer; an expired token is renewed and the operation asked again. */
-  async ask<Data, Variables extends object>(
-    { text }: Operation<Data, Variables>,
-    variables: Variables,
-  ): Promise<Data> {
+  async ask<Data, Variables extends object>({ text }: Operation<Data, Variables>, variables: Variables): Promise<Data> {
     try {
       return await this.post<Data>(text, variables, await this.session.token());
     } catch (error) {

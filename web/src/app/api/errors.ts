@@ -34,5 +34,7 @@ export function refusal({ code, message, path }: UserError): ApiError {
 export const UNREACHABLE = new ApiError("UNREACHABLE", "Parley cannot be reached at the moment.", true);
 
 export function messageOf(error: unknown): string {
-  return error instanceof ApiError && error.code !== "INTERNAL" ? error.message : "That did not work. Please try again.";
+  return error instanceof ApiError && error.code !== "INTERNAL"
+    ? error.message
+    : "That did not work. Please try again.";
 }

@@ -124,10 +124,11 @@ export const MUTE = mutation<
 
 type MessagePayload = { message: Message | null };
 const CHANGED = `message ${MESSAGE}`;
-export const SEND = mutation<
-  MessagePayload,
-  OfConversation<{ body: string; clientMessageId: string; replyToId?: Id }>
->("sendMessage", "SendMessageInput", CHANGED);
+export const SEND = mutation<MessagePayload, OfConversation<{ body: string; clientMessageId: string; replyToId?: Id }>>(
+  "sendMessage",
+  "SendMessageInput",
+  CHANGED,
+);
 export const EDIT = mutation<MessagePayload, { messageId: Id; body: string; expectedVersion: number }>(
   "editMessage",
   "EditMessageInput",

@@ -25,7 +25,11 @@ export function nameOf(conversation: Conversation, viewerId: Id): string {
 }
 
 /** How far one of the viewer's messages has come with everybody else who was there when it was sent. */
-export function statusOf({ sequence, createdAt, status }: Message, conversation: Conversation, viewerId: Id): DeliveryStatus {
+export function statusOf(
+  { sequence, createdAt, status }: Message,
+  conversation: Conversation,
+  viewerId: Id,
+): DeliveryStatus {
   const { members, memberCount } = conversation;
   if (status === "READ" || members.length < memberCount) return status;
   const others = members.filter(({ user, joinedAt }) => user.id !== viewerId && joinedAt <= createdAt);

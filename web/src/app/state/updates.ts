@@ -123,10 +123,18 @@ export function changedMessages(messages: Message[], update: Update): Message[] 
     case "MessageDeleted":
       return change(
         messages.map((message) =>
-          message.replyTo?.id === update.messageId ? { ...message, replyTo: { ...message.replyTo, body: null } } : message,
+          message.replyTo?.id === update.messageId
+            ? { ...message, replyTo: { ...message.replyTo, body: null } }
+            : message,
         ),
         update.messageId,
-        (message) => ({ ...message, body: null, deletedAt: message.deletedAt ?? update.at, reactions: [], pinnedAt: null }),
+        (message) => ({
+          ...message,
+          body: null,
+          deletedAt: message.deletedAt ?? update.at,
+          reactions: [],
+          pinnedAt: null,
+        }),
       );
     case "MessagePinned":
       return change(messages, update.message.id, (message) => ({ ...message, pinnedAt: update.at }));

@@ -82,7 +82,9 @@ export function Composer({ conversation, intent, setIntent }: Props) {
   };
 
   if (archivedAt || !canSend.allowed) {
-    return <p className="composer-closed">{archivedAt ? "This conversation is archived." : "You cannot write here."}</p>;
+    return (
+      <p className="composer-closed">{archivedAt ? "This conversation is archived." : "You cannot write here."}</p>
+    );
   }
   const isEdit = intent?.kind === "edit";
   return (
@@ -100,7 +102,12 @@ export function Composer({ conversation, intent, setIntent }: Props) {
             <strong>{isEdit ? "Edit message" : `Reply to ${intent.message.sender.displayName}`}</strong>
             <span className="composer-quoted">{intent.message.body}</span>
           </span>
-          <button type="button" className="icon-button" aria-label={isEdit ? "Cancel edit" : "Cancel reply"} onClick={cancel}>
+          <button
+            type="button"
+            className="icon-button"
+            aria-label={isEdit ? "Cancel edit" : "Cancel reply"}
+            onClick={cancel}
+          >
             <Icon name="close" />
           </button>
         </div>
@@ -122,7 +129,12 @@ export function Composer({ conversation, intent, setIntent }: Props) {
           onKeyDown={press}
           onBlur={() => messenger.typists.typed(id, false)}
         />
-        <button type="submit" className="button primary round" aria-label={isEdit ? "Save" : "Send"} disabled={!text.trim()}>
+        <button
+          type="submit"
+          className="button primary round"
+          aria-label={isEdit ? "Save" : "Send"}
+          disabled={!text.trim()}
+        >
           <Icon name="send" />
         </button>
       </div>

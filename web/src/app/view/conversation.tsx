@@ -68,7 +68,12 @@ function Head({ id, showsMembers, toggleMembers }: HeadProps) {
   };
   return (
     <header className="bar thread-head">
-      <button type="button" className="icon-button only-narrow" aria-label="Back to the list" onClick={() => messenger.open(null)}>
+      <button
+        type="button"
+        className="icon-button only-narrow"
+        aria-label="Back to the list"
+        onClick={() => messenger.open(null)}
+      >
         <Icon name="back" />
       </button>
       <span className="row-face">

@@ -27,7 +27,13 @@ export function List() {
       <header className="bar">
         <Logo />
         <h2 className="bar-title">Chats</h2>
-        <button type="button" className="icon-button" aria-label="New conversation" title="New conversation" onClick={() => setWriting(true)}>
+        <button
+          type="button"
+          className="icon-button"
+          aria-label="New conversation"
+          title="New conversation"
+          onClick={() => setWriting(true)}
+        >
           <Icon name="write" />
         </button>
       </header>
@@ -76,7 +82,13 @@ export function List() {
           <small>@{viewer.handle}</small>
         </span>
         <ThemeSwitch />
-        <button type="button" className="icon-button" aria-label="Sign out" title="Sign out" onClick={() => void messenger.signOut()}>
+        <button
+          type="button"
+          className="icon-button"
+          aria-label="Sign out"
+          title="Sign out"
+          onClick={() => void messenger.signOut()}
+        >
           <Icon name="signOut" />
         </button>
       </footer>
@@ -139,7 +151,13 @@ function Row({ conversation }: { conversation: Conversation }) {
 /** The newest message in one line. */
 function Last({ conversation, viewerId }: { conversation: Conversation; viewerId: string }) {
   const waiting = conversation.outbox.at(-1);
-  if (waiting) return <>{waiting.problem ? "Not sent: " : "Sending: "}{waiting.body}</>;
+  if (waiting)
+    return (
+      <>
+        {waiting.problem ? "Not sent: " : "Sending: "}
+        {waiting.body}
+      </>
+    );
   const message = conversation.lastMessage;
   if (!message) return <em>No messages yet</em>;
   const isOwn = message.sender.id === viewerId;

@@ -52,7 +52,9 @@ export function Members({ conversation, close }: { conversation: Conversation; c
             <Icon name="add" /> Add people
           </button>
         )}
-        {isAdding && <People verb="Add" without={members.map(({ user }) => user.id)} choose={(user) => void add(user)} />}
+        {isAdding && (
+          <People verb="Add" without={members.map(({ user }) => user.id)} choose={(user) => void add(user)} />
+        )}
         <p className="problem" role="alert">
           {problem}
         </p>
@@ -64,7 +66,12 @@ export function Members({ conversation, close }: { conversation: Conversation; c
         {memberCount > members.length && <p className="people-hint">and {memberCount - members.length} more</p>}
       </div>
       <footer className="panel-foot">
-        <button type="button" className="button wide" aria-pressed={muted} onClick={() => void messenger.mute(id, !muted)}>
+        <button
+          type="button"
+          className="button wide"
+          aria-pressed={muted}
+          onClick={() => void messenger.mute(id, !muted)}
+        >
           <Icon name={muted ? "bell" : "bellOff"} /> {muted ? "Unmute" : "Mute"}
         </button>
         {kind !== "DIRECT" &&

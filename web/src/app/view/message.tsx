@@ -45,7 +45,9 @@ export function MessageItem({ message, conversation, isFollowing, isCurrent, cho
       )}
       <div className="message-column">
         <div className="bubble">
-          {isNamed && <strong className={`message-sender ink-${hueOf(message.sender.id)}`}>{message.sender.displayName}</strong>}
+          {isNamed && (
+            <strong className={`message-sender ink-${hueOf(message.sender.id)}`}>{message.sender.displayName}</strong>
+          )}
           {message.replyTo && (
             <blockquote className="quote">
               <strong>{message.replyTo.sender.id === viewerId ? "You" : message.replyTo.sender.displayName}</strong>
@@ -62,7 +64,9 @@ export function MessageItem({ message, conversation, isFollowing, isCurrent, cho
             {isOwn && !message.deletedAt && <Ticks message={message} conversation={conversation} />}
           </span>
         </div>
-        {message.reactions.length > 0 && <Reactions message={message} reactions={message.reactions} viewerId={viewerId} isCurrent={isCurrent} />}
+        {message.reactions.length > 0 && (
+          <Reactions message={message} reactions={message.reactions} viewerId={viewerId} isCurrent={isCurrent} />
+        )}
       </div>
       {!message.deletedAt && (
         <Actions
@@ -139,7 +143,12 @@ function Actions({ canEdit, canDelete, canReply, isCurrent, react, reply, edit, 
   };
   const toggle = (what: "emoji" | "remove") => setAsks(asks === what ? "none" : what);
   return (
-    <div className={asks === "none" ? "actions" : "actions is-asking"} role="group" aria-label="Actions" onKeyDown={escape}>
+    <div
+      className={asks === "none" ? "actions" : "actions is-asking"}
+      role="group"
+      aria-label="Actions"
+      onKeyDown={escape}
+    >
       {asks === "emoji" && (
         <div className="emoji" role="group" aria-label="React with">
           {EMOJI.map((emoji, index) => (
@@ -169,7 +178,13 @@ function Actions({ canEdit, canDelete, canReply, isCurrent, react, reply, edit, 
       {canReply && <Action icon="reply" name="Reply" tabIndex={tabIndex} act={reply} />}
       {canEdit && <Action icon="edit" name="Edit" tabIndex={tabIndex} act={edit} />}
       {canDelete && (
-        <Action icon="trash" name="Delete" tabIndex={tabIndex} isExpanded={asks === "remove"} act={() => toggle("remove")} />
+        <Action
+          icon="trash"
+          name="Delete"
+          tabIndex={tabIndex}
+          isExpanded={asks === "remove"}
+          act={() => toggle("remove")}
+        />
       )}
     </div>
   );
@@ -203,7 +218,10 @@ function Action({ icon, name, tabIndex, isExpanded, act }: ActionProps) {
 export function OutgoingItem({ outgoing, conversationId }: { outgoing: Outgoing; conversationId: string }) {
   const { outbox } = useMessenger();
   return (
-    <article className={outgoing.problem ? "message own failed" : "message own sending"} aria-label={`You: ${outgoing.body}`}>
+    <article
+      className={outgoing.problem ? "message own failed" : "message own sending"}
+      aria-label={`You: ${outgoing.body}`}
+    >
       <div className="message-column">
         <div className="bubble">
           {outgoing.replyTo && (

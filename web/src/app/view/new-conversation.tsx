@@ -63,7 +63,12 @@ export function NewConversation({ close }: { close: () => void }) {
         <button type="button" className="button" onClick={close}>
           Cancel
         </button>
-        <button type="button" className="button primary" disabled={isBusy || people.length === 0} onClick={() => void start()}>
+        <button
+          type="button"
+          className="button primary"
+          disabled={isBusy || people.length === 0}
+          onClick={() => void start()}
+        >
           {isDirect || people.length === 0 ? "Start conversation" : `Start group of ${people.length + 1}`}
         </button>
       </footer>

@@ -28,9 +28,10 @@ export function Timeline({ conversation, setIntent }: Props) {
   const [chosen, setChosen] = useState<string | null>(null); // the message that the keyboard is at
   const current = messages.some((message) => message.id === chosen) ? chosen : messages.at(-1)?.id;
   const oldest = messages[0]?.id;
-  const firstNew = newAfter === null ? undefined : messages.find(
-    ({ sequence, sender }) => sequence > newAfter && sender.id !== viewerId,
-  )?.id;
+  const firstNew =
+    newAfter === null
+      ? undefined
+      : messages.find(({ sequence, sender }) => sequence > newAfter && sender.id !== viewerId)?.id;
 
   useEffect(() => {
     if (!hasOlder || older === "failed") return;
