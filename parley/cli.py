@@ -76,6 +76,7 @@ def up(
     def show(urls: "Urls") -> None:
         first, *others = urls.apis
         lines = [
+            ("Messenger", f"{first}/"),
             ("API and GraphiQL", f"{first}/graphql"),
             *(("Replica", f"{url}/graphql") for url in others),
             ("Health", f"{first}/health"),
