@@ -76,6 +76,7 @@ def up(
     def show(urls: "Urls") -> None:
         first, *others = urls.apis
         lines = [
+            ("Messenger", f"{first}/"),
             ("API and GraphiQL", f"{first}/graphql"),
             *(("Replica", f"{url}/graphql") for url in others),
             ("Health", f"{first}/health"),
@@ -177,6 +178,26 @@ def schema() -> None:
     from schema.api import sdl
 
     typer.echo(sdl(), nl=False)
+
+
+@app.command()
+def demo(
+    url: Annotated[str | None, typer.Option(help="Address of the API; that of the running stack if left out.")] = None,
+    data: Data = Path(".parley"),
+    live: Annotated[bool, typer.Option("--live", help="Let some of them go on talking until Ctrl-C.")] = False,
+) -> None:
+    """Fill a running Parley with people who talk, and print how to sign in. Running it again changes nothing."""
+    import asyncio
+
+    from parley.demo import DemoError, run
+
+    url = url or next((api["url"] for api in _running(data).get("api", ())), "http://127.0.0.1:8000")
+    try:
+        asyncio.run(run(url, live=live, say=typer.echo))
+    except DemoError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("\nThey have gone home.")
 
 
 @bench.command()
@@ -398,10 +419,18 @@ def _with_kafka[T](work: "Callable[[], T]") -> T:
         _fail("Kafka does not answer.")
 
 
-def _settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
-    """Return settings for a command that needs one part of Parley, and what `run.json` says, empty where none runs."""
+def _running(data: Path) -> dict[str, Any]:
+    """Return what `run.json` says; empty where nothing runs."""
     import json
 
+    running: dict[str, Any] = {}
+    with suppress(FileNotFoundError):
+        running = json.loads((data / "run.json").read_text())
+    return running
+
+
+def _settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
+    """Return settings for a command that needs one part of Parley, and what `run.json` says, empty where none runs."""
     from pydantic import ValidationError
 
     from services.config import Settings
@@ -409,9 +438,8 @@ def _settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
     # The embedded stack's settings are complete without a key, and of the parts only one counts here.
     values: dict[str, Any] = {"embedded": True, "data": data, "mongo_url": "", "redis_url": "", "kafka_url": ""}
     del values[f"{part}_url"]  # where nothing runs here, PARLEY_<PART>_URL says it
-    running: dict[str, Any] = {}
-    with suppress(FileNotFoundError):
-        running = json.loads((data / "run.json").read_text())
+    running = _running(data)
+    if running:
         values[f"{part}_url"] = running[part]["url"]
     try:
         return Settings.model_validate(values), running

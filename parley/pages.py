@@ -4,44 +4,55 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 _ROOT = Path(__file__).parent / "web"
 _NOT_BUILT = "The pages have not been built: run `make web`.\n"
-_PAGE_HEADERS = {
+_HEADERS = {
     "Cache-Control": "no-cache",
-    # Monaco, GraphiQL's editor, writes style elements, and its style sheet carries fonts and images as data.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
-        "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept",
     "X-Content-Type-Options": "nosniff",
 }
+_NOTHING_ELSE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_APP_POLICY = f"{_NOTHING_ELSE}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+_GRAPHIQL_POLICY = (
+    # Monaco, GraphiQL's editor, writes style elements, and its style sheet carries fonts and images as data.
+    f"{_NOTHING_ELSE}; script-src 'self'; worker-src 'self'; connect-src 'self'; "
+    "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:"
+)
 # The name of an asset has the hash of its content.
 _ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 
 def graphiql_page(_request: Request) -> Response:
     """Answer with GraphiQL, which sends its operations to the path that it was opened at."""
-    return _page("graphiql")
+    return _page("graphiql", _GRAPHIQL_POLICY)
 
 
 def pages() -> list[BaseRoute]:
-    """Return the routes of what the pages load."""
-    return [Mount("/graphiql/assets", _Assets(directory=_ROOT / "graphiql" / "assets", check_dir=False))]
+    """Return the routes of the messenger and of what the pages load."""
+    return [
+        Route("/", _app_page),
+        *(
+            Mount(f"/{page}/assets", _Assets(directory=_ROOT / page / "assets", check_dir=False))
+            for page in ("app", "graphiql")
+        ),
+    ]
 
 
-def _page(name: str) -> Response:
+def _app_page(_request: Request) -> Response:
+    return _page("app", _APP_POLICY)
+
+
+def _page(name: str, policy: str) -> Response:
     try:
         index = (_ROOT / name / "index.html").read_bytes()
     except FileNotFoundError:
         return PlainTextResponse(_NOT_BUILT, status_code=503)
-    return HTMLResponse(index, headers=_PAGE_HEADERS)
+    return HTMLResponse(index, headers={**_HEADERS, "Content-Security-Policy": policy})
 
 
 class _Assets(StaticFiles):

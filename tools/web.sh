@@ -28,6 +28,7 @@ if ! cmp -s package-lock.json node_modules/.installed; then
   cp package-lock.json node_modules/.installed
 fi
 quietly ../tools/node.sh node node_modules/typescript/bin/tsc
+quietly ../tools/node.sh node node_modules/typescript/bin/tsc --project test
 for page in $pages; do
   quietly ../tools/node.sh node node_modules/vite/bin/vite.js build "src/$page" \
     --config vite.config.ts --base "/$page/" --outDir "$work/$page" --logLevel error

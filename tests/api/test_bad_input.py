@@ -12,7 +12,7 @@ from tests.stack_process import StackProcess, running_stack
 
 PAGE = """query ($id: ID!, $first: Int, $after: String, $last: Int) { conversation(id: $id) {
   messages(first: $first, after: $after, last: $last) { nodes { body } } } }"""
-UNKNOWN = ids.new_id("cnv")
+UNKNOWN = "cnv_" + 26 * "0"
 
 
 def code(response: Json) -> str:

@@ -1,0 +1,38 @@
+"""The pages over HTTP: what browsers are told to let them do, and how long to keep what."""
+
+import re
+
+from tests.clients import Api
+
+APP_POLICY = {
+    "default-src 'none'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+}
+
+
+async def test_the_messenger_may_load_nothing_but_its_own_files(api: Api) -> None:
+    page = await api.http.get(f"{api.url}/")
+
+    assert page.status_code == 200
+    assert set(page.headers["content-security-policy"].split("; ")) == APP_POLICY
+    assert page.headers["cache-control"] == "no-cache"
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert "<style" not in page.text
+    assert " style=" not in page.text
+
+
+async def test_what_the_messenger_loads_is_kept_for_ever(api: Api) -> None:
+    page = await api.http.get(f"{api.url}/")
+    assets = re.findall(r'(?:src|href)="(/app/assets/[^"]+)"', page.text)
+    answers = [await api.http.get(f"{api.url}{asset}") for asset in assets]
+
+    assert len(assets) == 3  # icon, script, style sheet
+    for answer in answers:
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
