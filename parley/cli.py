@@ -191,9 +191,16 @@ def demo(
 
     from parley.demo import DemoError, run
 
-    url = url or next((api["url"] for api in _running(data).get("api", ())), "http://127.0.0.1:8000")
+    running = _running(data) if url is None else {}
+    settings = None
+    if running:
+        from services.config import Settings
+
+        urls = {f"{part}_url": running[part]["url"] for part in ("mongo", "redis", "kafka")}
+        settings = Settings.model_validate({"embedded": True, "data": data, **urls})
+    url = url or next((api["url"] for api in running.get("api", ())), "http://127.0.0.1:8000")
     try:
-        asyncio.run(run(url, live=live, say=typer.echo))
+        asyncio.run(run(url, live=live, say=typer.echo, settings=settings))
     except DemoError as error:
         _fail(str(error))
     except KeyboardInterrupt:

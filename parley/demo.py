@@ -1,12 +1,15 @@
-"""Fills a running Parley with people who talk, over the public API alone; what is there already stays as it is."""
+"""Fills a running Parley with people who talk, over the public API; what is there already stays as it is.
+
+Only the door is another one on this machine's own stack: from one address the API lets five people in in 15 minutes.
+"""
 
 import asyncio
 import random
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from parley.demo_script import EMOJI, PEOPLE, SMALL_TALK, TALKS, Line, Talk
+from services.clock import now
+from services.config import Settings
+from services.errors import InvalidCredentials, UserError
+from services.services import open_services
 
 PASSWORD = "come in and talk"  # noqa: S105  # printed for everybody
 SUFFIX = ".demo"  # so that no real person's handle is taken
@@ -44,6 +51,18 @@ _INBOX = """subscription { inboxUpdates {
   ... on MessageSent { conversationId sequence actor { id } message { id } } } }"""
 
 type Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What somebody has who is signed in."""
+
+    user_id: str
+    access_token: str
+    refresh_token: str
+
+
+type SignIn = Callable[[str, str], Awaitable[Entry]]  # called with a handle and a name; the first time it signs up
 
 
 class DemoError(Exception):
@@ -115,6 +134,42 @@ def _wait_seconds(problem: Json, attempt: int) -> float | None:
     return float(after_ms) / 1_000
 
 
+def through(api: Api) -> SignIn:
+    """Return how people sign in over the API."""
+
+    async def sign_in(handle: str, name: str) -> Entry:
+        fields = {"handle": handle, "password": PASSWORD, "device": "Demo"}
+        payload = (await api.ask(_LOGIN, {"input": fields}))["data"]["payload"]
+        if payload["accessToken"] is None:
+            fields["displayName"] = name
+            payload = (await api.ask(_REGISTER, {"input": fields}))["data"]["payload"]
+        if payload["accessToken"] is None:
+            raise DemoError(f"@{handle} cannot sign in: {payload['userErrors'][0]['message']}")
+        return Entry(payload["user"]["id"], payload["accessToken"], payload["refreshToken"])
+
+    return sign_in
+
+
+@asynccontextmanager
+async def beside(settings: Settings) -> AsyncIterator[SignIn]:
+    """Let people sign in as at another process of the stack, whose own door counts nobody."""
+    async with open_services(settings) as services:
+
+        async def sign_in(handle: str, name: str) -> Entry:
+            try:
+                try:
+                    entered = await services.sessions.login(handle=handle, password=PASSWORD, device="Demo", now=now())
+                except InvalidCredentials:
+                    entered = await services.sessions.register(
+                        handle=handle, password=PASSWORD, display_name=name, device="Demo", now=now()
+                    )
+            except UserError as refused:
+                raise DemoError(f"@{handle} cannot sign in: {refused.message}") from refused
+            return Entry(entered.user.id, entered.access_token, entered.refresh_token)
+
+        yield sign_in
+
+
 @dataclass(slots=True)
 class Person:
     """Somebody of the demo, signed in."""
@@ -127,21 +182,14 @@ class Person:
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
-    async def enter(cls, api: Api, key: str) -> "Person":
+    async def enter(cls, api: Api, key: str, sign_in: SignIn) -> "Person":
         """Sign in, or sign up the first time.
 
         Raises:
             DemoError: the handle is somebody else's.
         """
-        handle = key + SUFFIX
-        fields = {"handle": handle, "password": PASSWORD, "device": "Demo"}
-        payload = (await api.ask(_LOGIN, {"input": fields}))["data"]["payload"]
-        if payload["accessToken"] is None:
-            fields["displayName"] = PEOPLE[key]
-            payload = (await api.ask(_REGISTER, {"input": fields}))["data"]["payload"]
-        if payload["accessToken"] is None:
-            raise DemoError(f"@{handle} cannot sign in: {payload['userErrors'][0]['message']}")
-        return cls(api, key, payload["user"]["id"], payload["accessToken"], payload["refreshToken"])
+        entry = await sign_in(key + SUFFIX, PEOPLE[key])
+        return cls(api, key, entry.user_id, entry.access_token, entry.refresh_token)
 
     async def do(self, mutation: str, **fields: object) -> Json:
         """Return the payload of a mutation.
@@ -178,13 +226,13 @@ class Room:
     talk: Talk
 
 
-async def fill(api: Api, say: Callable[[str], None]) -> tuple[dict[str, Person], list[Room]]:
+async def fill(api: Api, say: Callable[[str], None], sign_in: SignIn) -> tuple[dict[str, Person], list[Room]]:
     """Sign everybody up and let them say what is in the script; what was done before is not done again.
 
     Raises:
         DemoError: the API refused, or does not answer.
     """
-    people = {key: await Person.enter(api, key) for key in PEOPLE}
+    people = {key: await Person.enter(api, key, sign_in) for key in PEOPLE}
     rooms = [await _play(talk, people) for talk in TALKS]
     width = max(map(len, PEOPLE)) + len(SUFFIX) + 2
     lines = [f"{'@' + key + SUFFIX:{width}} {name}" for key, name in PEOPLE.items()]
@@ -229,13 +277,24 @@ async def _change(line: Line, message: Json, people: dict[str, Person]) -> None:
                 await people[key].do(_REACT, messageId=message["id"], emoji=emoji)
 
 
-async def run(url: str, *, live: bool, say: Callable[[str], None]) -> None:
+async def run(url: str, *, live: bool, say: Callable[[str], None], settings: Settings | None = None) -> None:
     """Fill a Parley; then, if wanted, let some people go on talking for ever.
+
+    Args:
+        url: The API's.
+        live: Whether they go on talking.
+        say: Tells whoever runs it.
+        settings: Those of the stack, where it is this machine's own.
 
     Raises:
         DemoError: the API refused, or does not answer.
     """
-    people, rooms = await fill(Api(url), say)
+    api = Api(url)
+    if settings is None:
+        people, rooms = await fill(api, say, through(api))
+    else:
+        async with beside(settings) as sign_in:
+            people, rooms = await fill(api, say, sign_in)
     if live:
         say("They go on talking. Ctrl-C ends it.")
         await _talk_on(list(people.values()), rooms)

@@ -4,11 +4,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-from parley.demo import PASSWORD, SUFFIX, Api, fill, run
+from parley.demo import PASSWORD, SUFFIX, Api, fill, run, through
 from parley.demo_script import PEOPLE, TALKS
 from parley.stack.stack import free_port
 from tests import clients
-from tests.stack_process import StackProcess
+from tests.stack_process import StackProcess, running_stack
 
 LOGIN = "mutation ($input: LoginInput!) { login(input: $input) { user { id } accessToken refreshToken } }"
 READ = """{ viewer { unreadCount conversations(first: 20) { nodes { id kind title lastSequence memberCount
@@ -26,10 +26,10 @@ async def test_the_demo_fills_parley_with_talk_and_changes_nothing_the_second_ti
     stack: StackProcess, api: clients.Api
 ) -> None:
     said: list[str] = []
-    await fill(Api(stack.urls[0]), said.append)
+    await fill(Api(stack.urls[0]), said.append, through(Api(stack.urls[0])))
     maya = await _sign_in(api, "maya")
     first = (await maya.post(READ))["data"]["viewer"]
-    await fill(Api(stack.urls[1]), said.append)
+    await fill(Api(stack.urls[1]), said.append, through(Api(stack.urls[1])))
     second = (await maya.post(READ))["data"]["viewer"]
 
     assert second == first
@@ -63,6 +63,18 @@ async def test_live_people_go_on_talking_until_they_are_stopped(stack: StackProc
         await asyncio.wait([running])
 
     assert running.cancelled()
+
+
+async def test_on_the_own_stack_its_limits_do_not_keep_the_people_out(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    with running_stack(directory, replicas=1, environment={"PARLEY_RATE_LIMITS": ""}):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "parley", "demo", "--data", str(directory)), stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+
+    assert process.returncode == 0
+    assert f"@maya{SUFFIX}" in said.decode()
 
 
 async def test_where_no_parley_answers_the_command_says_so(tmp_path: Path) -> None:
