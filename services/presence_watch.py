@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import batched
 from typing import Final, Self
@@ -203,6 +203,11 @@ class PresenceWatch:
     async def _see_to_the_dead(self, found: dict[str, Known]) -> None:
         """Take away what a process left behind whose lease nobody remembers; no reaper would find it."""
         for user_id, known in found.items():
+            if known.state is not None and known.state.status and not known.state.count:
+                # A grace, or too soon for a transition: whoever waits for the end of that may die before.
+                self._unsure.add(user_id)
+                with suppress(RedisFailedError):
+                    await self._store.settle(user_id)
             for session_id, lease in known.state.devices if known.state else ():
                 if lease in self._attendance.live:
                     continue

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
+import httpx
 import psutil
 import pytest
 import redis.asyncio as redis
@@ -82,6 +83,16 @@ async def staying(person: Person, apis: tuple[Api, Api]) -> AsyncIterator[Callab
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def serves(api: Api) -> None:
+    """Wait until a process answers that was just started."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(httpx.TransportError):
+                if (await api.http.get(f"{api.url}/health/ready")).is_success:
+                    return
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 @pytest.mark.slow
@@ -226,6 +237,7 @@ async def test_typing_ends_in_time_when_the_typists_process_is_killed_and_when_r
     pid = fragile.run()["api"][0]["pid"]
     after_kill = await outlived(lambda: psutil.Process(pid).kill())
     await until(lambda: fragile.run()["api"][0]["pid"] != pid, "another process")
+    await serves(apis[0])
     stopped = psutil.Process(fragile.run()["redis"]["pid"])
     try:
         after_stop = await outlived(stopped.suspend)
