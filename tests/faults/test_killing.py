@@ -11,8 +11,8 @@ import redis.asyncio as redis
 
 from parley.protocol import CloseCode
 from tests.checker.history import Closed, FaultChanged, History
-from tests.clients import Api, Person
-from tests.faults.harness import Room, judge, until
+from tests.clients import SEND, Api, Person
+from tests.faults.harness import PATIENCE_SECONDS, Room, judge, until
 from tests.faults.kafka import Witness, all_arrive, counted
 from tests.stack_process import StackProcess
 
@@ -148,13 +148,21 @@ async def test_the_same_send_is_the_same_message_after_everything_was_restarted(
 ) -> None:
     ann = await apis[0].register()
     conversation = await ann.talk()
-    sends = [ann.at(apis[number % 2]).send(conversation["id"], "once", "the-id") for number in range(20)]
-    before = {payload["message"]["id"] for payload in await asyncio.gather(*sends)}
+    sent = {"conversationId": conversation["id"], "body": "once", "clientMessageId": "the-id"}
 
+    async def send(api: Api) -> str:
+        """Return the id of the message, repeating the send for as long as the answer asks for that."""
+        while True:
+            response = await ann.at(api).post(SEND, {"input": sent})
+            if "errors" not in response:
+                return str(response["data"]["sendMessage"]["message"]["id"])
+            assert response["errors"][0]["extensions"]["retryable"], response
+
+    before = set(await asyncio.gather(*(send(apis[number % 2]) for number in range(20))))
     await asyncio.to_thread(fragile.stop)
     await asyncio.to_thread(fragile.start)
-    sends = [ann.at(apis[number % 2]).send(conversation["id"], "once", "the-id") for number in range(20)]
-    after = {payload["message"]["id"] for payload in await asyncio.gather(*sends)}
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        after = set(await asyncio.gather(*(send(apis[number % 2]) for number in range(20))))
 
     assert len(before) == 1
     assert after == before
