@@ -211,10 +211,10 @@ class PresenceWatch:
             for session_id, lease in known.state.devices if known.state else ():
                 if lease in self._attendance.live:
                     continue
+                self._unsure.add(user_id)  # it is looked at again, whatever comes of this
                 try:
                     if not await self._store.is_alive(lease):
                         await self._store.reap_device(Device(user_id, session_id), lease, None)
-                        self._unsure.add(user_id)
                 except RedisFailedError:
                     return
 
