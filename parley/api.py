@@ -24,6 +24,7 @@ from schema.api import graphql_schema
 from services.config import Settings
 from services.health import HealthChecks
 from services.limits import LIGHT_FIELDS
+from services.meter import Meter
 from services.services import open_services
 from services.tokens import Tokens
 
@@ -35,6 +36,7 @@ class State(TypedDict):
     health: HealthChecks
     tokens: Tokens
     sockets: Sockets
+    meter: Meter
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -59,6 +61,7 @@ def create_app(settings: Settings) -> ASGIApp:
                     "health": services.health,
                     "tokens": services.tokens,
                     "sockets": sockets,
+                    "meter": services.meter,
                 }
             finally:
                 await sockets.close()

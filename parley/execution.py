@@ -1,7 +1,9 @@
 """Execution of GraphQL documents, the same over every transport: parse, validate, run, and say what went wrong."""
 
 import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -67,6 +69,16 @@ class Operation:
     def fields(self) -> frozenset[str]:
         """The fields at its root."""
         return self.measured.fields
+
+    @property
+    def kind(self) -> str:
+        """QUERY, MUTATION or SUBSCRIPTION."""
+        return self.definition.operation.name
+
+    @property
+    def root(self) -> str:
+        """The field at its root that it is counted under: names of operations are its caller's, and without end."""
+        return min(self.measured.fields, default="")
 
     @property
     def is_subscription(self) -> bool:
@@ -142,14 +154,17 @@ class Engine:
         Raises:
             RequestRefused: the variables do not fit, or ask for too much; nothing was run.
         """
+        began, meter = time.perf_counter(), context.services.meter
         executor = self.executor(operation, variables, context)
         _note(executor, request_id)
         work = self._answer(executor, request_id)
         try:
             async with asyncio.timeout(EXECUTION_SECONDS):
-                return await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
+                response = await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
         except TimeoutError:
-            return {"data": None, "errors": [_out_of_time(operation)]}
+            response = {"data": None, "errors": [_out_of_time(operation)]}
+        meter.request(operation.kind, operation.root, milliseconds_since(began), codes(response.get("errors", ())))
+        return response
 
     async def open_stream(self, executor: Executor[Any], request_id: str) -> Stream:
         """Resolve a subscription's root field to the stream it asks for.
@@ -288,6 +303,16 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
             shown = _error("Something went wrong.", "INTERNAL")
             shown["extensions"]["requestId"] = request_id
     return _with_place(shown, error)
+
+
+def codes(errors: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the codes of errors that are ready for the client."""
+    return [error["extensions"]["code"] for error in errors]
+
+
+def milliseconds_since(began: float) -> float:
+    """Return how long ago a time of `time.perf_counter` was."""
+    return (time.perf_counter() - began) * 1_000
 
 
 def _of_request(error: GraphQLError, code: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ its group and nothing else: no task waits for it, and it ends by a call.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from graphql.execution import Executor
 from pymongo.errors import PyMongoError
 from ulid import ULID
 
-from parley.execution import Engine, Operation, RequestRefused, formatted
+from parley.execution import Engine, Operation, RequestRefused, codes, formatted, milliseconds_since
 from parley.frames import SharedText
 from parley.inbox import Inbox
 from parley.latest import Latest
@@ -27,11 +28,13 @@ from parley.latest import Reader as LatestReader
 from parley.protocol import NEXT_TAIL
 from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
+from services.clock import now
 from services.entries import Entry, MemberRemoved
 from services.errors import ChatError
 from services.failures import described
 from services.feeds import Feeds
 from services.log import Log
+from services.meter import Meter
 from services.receipts import WatchedReceipts
 from services.services import Services
 from services.session_notices import SessionStream
@@ -102,6 +105,8 @@ class _Group:
         return rendered.result() if rendered.done() else await asyncio.shield(rendered)
 
     async def _execute(self, update: Update, key: object) -> SharedText:
+        self.room.meter.count("executed")
+
         async def execute() -> bytes:
             # A context for each event: a loader that outlived it would serve old values.
             context = type(self.context)(self.context.services, self.context.claims)
@@ -195,6 +200,7 @@ class Reader:
                 if self.ended or self._room.log.state.control > control:
                     break  # in a long wait a message may have been deleted: what was not sent is taken and made again
                 self.subscriber.next(results)
+                self._room.meter.count("delivered", times=len(results))
                 position, results, size = entry.sequence, [], 0
             if is_last:
                 self.complete()
@@ -208,8 +214,11 @@ class _Room:
     log: Log  # as soon as the room is open
     receipts: WatchedReceipts  # likewise
 
-    def __init__(self, conversation_id: str, feeds: Feeds, tasks: Tasks, closed: Callable[["_Room"], None]) -> None:
+    def __init__(
+        self, conversation_id: str, feeds: Feeds, tasks: Tasks, meter: Meter, closed: Callable[["_Room"], None]
+    ) -> None:
         self.conversation_id = conversation_id
+        self.meter = meter
         self.groups: dict[tuple[object, ...], _Group] = {}
         self.position = 0  # the newest entry that was, or is being, told to all who are live
         self.readers = 0  # how many are in, or on their way
@@ -308,8 +317,13 @@ class _Room:
         # Who is live now gets the entries from here, and whoever becomes live from now on has replayed them.
         told = [(run, list(group.live)) for group, run in results.items()]
         self.position = entries[-1].sequence
-        before, left = entries[0].sequence - 1, DELIVERIES
+        before, left, present = entries[0].sequence - 1, DELIVERIES, now()
         for run, readers in told:
+            for entry in entries:
+                self.meter.time(
+                    "delivered_ms", milliseconds=(present - entry.at).total_seconds() * 1_000, times=len(readers)
+                )
+            self.meter.count("delivered", times=len(readers) * len(run))
             for reader in readers:
                 if reader.ended or reader.since >= self.position:
                     continue
@@ -365,9 +379,11 @@ class Fanout:
         request_id: str,
     ) -> Reader | Inbox | LatestReader | SessionFollower | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
+        began, meter = time.perf_counter(), self._services.meter
         try:
             executor = self._engine.executor(operation, variables, context)
             stream = await self._engine.open_stream(executor, request_id)
+            meter.request(operation.kind, operation.root, milliseconds_since(began))
             if isinstance(stream, PresenceStream | TypingStream):
                 return await self.latest.follow(
                     stream,
@@ -389,9 +405,12 @@ class Fanout:
                 inbox.cancel()
                 raise
         except RequestRefused as refused:
+            meter.errors(codes(refused.errors))
             subscriber.error(refused.errors)
         except (ChatError, PyMongoError) as error:
-            subscriber.error([formatted(GraphQLError(str(error), original_error=error), request_id)])
+            errors = [formatted(GraphQLError(str(error), original_error=error), request_id)]
+            meter.errors(codes(errors))
+            subscriber.error(errors)
         else:
             return inbox
         return None
@@ -425,7 +444,9 @@ class Fanout:
     def _room(self, conversation_id: str) -> _Room:
         room = self._rooms.get(conversation_id)
         if room is None:
-            room = _Room(conversation_id, self._services.streams.feeds, self._tasks, self._close)
+            room = _Room(
+                conversation_id, self._services.streams.feeds, self._tasks, self._services.meter, self._close
+            )
             self._rooms[conversation_id] = room
         return room
 

@@ -1,6 +1,7 @@
 """What holds for every HTTP request: where it comes from, what the logs call it, and an answer whatever goes wrong."""
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from ulid import ULID
 
 from parley.addresses import Networks, client, is_trusted
 
+COUNTED: Final = "/graphql"  # requests to paths that begin so are operations
 REQUEST_ID_HEADER: Final = "x-request-id"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -58,9 +60,13 @@ class Requests:
         scope["state"]["origin"] = found
         structlog.contextvars.bind_contextvars(request_id=found.request_id)
 
+        began, meter = time.perf_counter(), scope["state"].get("meter") if scope["path"].startswith(COUNTED) else None
+
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = found.request_id
+                if meter is not None:
+                    meter.answered(message["status"], (time.perf_counter() - began) * 1_000)
             await send(message)
 
         try:

@@ -9,7 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any, override
+from typing import Any, Final, override
 
 import orjson
 import structlog
@@ -17,7 +17,7 @@ from graphql import GraphQLError
 from ulid import ULID
 
 from parley import admission, frames, handshake, protocol
-from parley.execution import Engine, Errors, Operation, RequestRefused, formatted
+from parley.execution import Engine, Errors, Operation, RequestRefused, codes, formatted, milliseconds_since
 from parley.fanout import Fanout
 from parley.protocol import CloseCode
 from parley.requests import REQUEST_ID_HEADER, origin
@@ -42,6 +42,9 @@ EXPIRY_GRACE_SECONDS = 5.0
 ANSWERING_SECONDS = 5.0  # what queries and mutations may take that a stopping process lets finish
 PUBLIC_FIELDS = frozenset({"health", "__schema", "__type", "__typename"})
 
+# What a refused operation would have had over HTTP, where that is not 400.
+_STATUSES: Final = {"UNAUTHENTICATED": 401, "TOKEN_EXPIRED": 401, "RATE_LIMITED": 429}
+
 _logger = structlog.get_logger()
 
 
@@ -57,6 +60,10 @@ class Sockets:
         self.open: set[Socket] = set()
         self._ends = Ends(lambda: self.open)
         services.revocations.on_ended.append(self._ends.add)
+        services.meter.gauges |= {
+            "connections": lambda: len(self.open),
+            "subscriptions": lambda: sum(socket.subscriptions for socket in self.open),
+        }
 
     async def close(self) -> None:
         """End what is left."""
@@ -246,6 +253,7 @@ class Socket(asyncio.Protocol):
             self._transport.close()
             return
         self._sockets.open.add(self)
+        services.meter.count("opened")
         self._look_in_time()
         if not reply.speaks_protocol:
             self._close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
@@ -306,6 +314,11 @@ class Socket(asyncio.Protocol):
             self._close(CloseCode.DRAINING, "Restarting")
 
     # ------------------------------------------------------------ the session
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions it has."""
+        return self._connection.subscriptions
 
     @property
     def session_id(self) -> str | None:
@@ -418,12 +431,16 @@ class Socket(asyncio.Protocol):
 
     async def _run(self, request: protocol.Subscribe) -> None:
         """Answer a query or a mutation, or bring a subscription to where it is live."""
-        operation = request.operation
-        client = _Answer(self, operation)
+        operation, began, meter = request.operation, time.perf_counter(), self._sockets.services.meter
+        client, status = _Answer(self, operation), 200
         try:
             await self._answer(request, client)
         except RequestRefused as refused:
+            found = codes(refused.errors)
+            meter.errors(found)
+            status = _STATUSES.get(found[0], 400)
             client.error(refused.errors)
+        meter.answered(status, milliseconds_since(began))
         if self._leave_by != math.inf and not self._connection.is_answering:
             self._close(CloseCode.DRAINING, "Restarting")
 
@@ -517,6 +534,7 @@ class Socket(asyncio.Protocol):
 
     def _finish(self, close: protocol.Close, frame: bytes) -> None:
         """Send the last frame, and end the connection whether or not the client answers."""
+        self._sockets.services.meter.count("closed", str(int(close.code)))
         self._stop(close.ended)
         self._gone_at = time.monotonic() + GOODBYE_SECONDS
         self._look_in_time()

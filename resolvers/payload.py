@@ -62,6 +62,7 @@ def refusable[**P](
             await info.context.allowance.take_field(info.field_name)
             return await resolver(info, *args, **kwargs)
         except UserError as error:
+            info.context.services.meter.count("error", str(error.code))
             return Payload(user_errors=[_refusal(error)])
 
     return answer  # type: ignore[return-value]  # mypy minds that its first argument has a name

@@ -209,6 +209,13 @@ class PresenceStore:
         """Take devices from the list of which nothing is left."""
         await self._redis.call("SREM", _devices_key(lease), *(device.member for device in devices))
 
+    async def online(self) -> int:
+        """Return how many users are connected, through any process that lives."""
+        now_seconds, _ = await self._redis.call("TIME")
+        leases = await self._redis.call("ZRANGEBYSCORE", _LEASES, f"({int(now_seconds) * 1_000}", "+inf")
+        lists = await asyncio.gather(*(self._redis.call("SMEMBERS", _devices_key(lease.decode())) for lease in leases))
+        return len({member.partition(b" ")[0] for members in lists for member in members})
+
     def keep_list(self, lease: str) -> None:
         """Have the list of a lease live on."""
         self._redis.send("EXPIRE", _devices_key(lease), KEEP_SECONDS)

@@ -30,6 +30,10 @@ from services.limits import Limits
 from services.log import Logs
 from services.log_cache import LogCache
 from services.messages import Messages
+from services.meter import Meter, SentMessages
+from services.metric_history import MetricHistory
+from services.metric_reports import MetricReports
+from services.metrics import MetricsService
 from services.mongo import Database
 from services.mutes import Mutes
 from services.outbox import Outbox
@@ -95,6 +99,8 @@ class Services:
     streams: Streams
     limits: Limits
     health: HealthChecks
+    meter: Meter
+    metrics: MetricsService
 
 
 @asynccontextmanager
@@ -102,6 +108,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything; waits for MongoDB, not for Redis and Kafka, without which Parley starts as well."""
     instance = str(ULID()).lower()
     async with AsyncExitStack() as stack:
+        meter = Meter()
         tokens = open_tokens(settings)
         database = Database(settings)
         stack.callback(database.close)
@@ -114,10 +121,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         revocations = await stack.enter_async_context(Revocations(database, bus).running())
         trust = await stack.enter_async_context(Trust(database, redis).running())
         cache = await stack.enter_async_context(Cache(redis, trust, epoch, instance).running())
+        meter.counted_elsewhere |= {"cache_hit": cache.hits, "cache_miss": cache.misses}
         producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
         outbox = await stack.enter_async_context(Outbox(database, producer).running())
         logs = await stack.enter_async_context(
-            Logs(database, outbox, LogCache(cache), (Invitations(bus), TypingEnds(redis), outbox)).running()
+            Logs(database, outbox, LogCache(cache), (Invitations(bus), TypingEnds(redis), outbox, SentMessages(meter))).running()
         )
         tasks = Tasks()
         stack.push_async_callback(tasks.close)
@@ -139,6 +147,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         presence_watch = await stack.enter_async_context(
             PresenceWatch(redis, bus, store, presence, attendance=attendance, times=times).running()
         )
+        reports = MetricReports(redis, meter, instance=instance, role="api")
+        await stack.enter_async_context(reports.running())
+        metrics = MetricsService(reports, MetricHistory(database), store.online)
+        stack.push_async_callback(metrics.close)
         yield Services(
             settings=settings,
             instance=instance,
@@ -175,6 +187,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 instance=instance,
                 parts={"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping},
             ),
+            meter=meter,
+            metrics=metrics,
         )
 
 

@@ -1,0 +1,201 @@
+"""What is kept of the figures: by minute for two days, by hour for thirty, by day for a year, in MongoDB.
+
+One worker writes it, under a lease. A minute is written when it is over, and again as long as more reports of it come
+to Redis: so a process that could not report for a while is in it, and a Redis that has forgotten takes nothing away.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, Self
+
+import structlog
+from bson import Binary
+from pymongo.errors import PyMongoError
+
+from services.failures import described
+from services.leases import Leases
+from services.meter import Totals
+from services.metric_reports import KEPT_SLOTS, SLOT_SECONDS, MetricReports, as_time, slots_of
+from services.mongo import Database, Document
+from services.redis import RedisFailedError
+from services.tasks import Tasks
+
+LEASE: Final = "metrics"
+ROUND_SECONDS: Final = 5.0
+LATE_MINUTES: Final = KEPT_SLOTS * SLOT_SECONDS // 60 - 1  # for so long reports of a minute may still come
+REMOVED_AT_ONCE: Final = 100
+
+_logger = structlog.get_logger()
+
+
+class MetricsResolution(StrEnum):
+    MINUTE = "MINUTE"
+    HOUR = "HOUR"
+    DAY = "DAY"
+
+    @property
+    def span(self) -> timedelta:
+        """How long a point is."""
+        return _SPANS[self]
+
+
+_SPANS: Final = {
+    MetricsResolution.MINUTE: timedelta(minutes=1),
+    MetricsResolution.HOUR: timedelta(hours=1),
+    MetricsResolution.DAY: timedelta(days=1),
+}
+_KEPT: Final = {
+    MetricsResolution.MINUTE: timedelta(hours=48),
+    MetricsResolution.HOUR: timedelta(days=30),
+    MetricsResolution.DAY: timedelta(days=366),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What was counted in one span of time, by all processes."""
+
+    at: datetime  # when it began
+    totals: Totals
+
+
+class MetricHistory:
+    """The figures of the past."""
+
+    def __init__(self, database: Database) -> None:
+        self._metrics = database["metrics"]
+
+    async def read(self, resolution: MetricsResolution, since: datetime, until: datetime) -> list[Moment]:
+        """Return the spans that begin in a time, its end excluded, those of which nothing is known left out.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        documents = await self._metrics.find(
+            {"_id": {"$gte": _id(resolution, _ceiling(since, resolution.span)), "$lt": _id(resolution, until)}}
+        )
+        return [_moment(document) for document in documents]
+
+    async def write(self, resolution: MetricsResolution, moment: Moment) -> None:
+        """Keep a span, unless what is kept has as many reports in it.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        key = _id(resolution, moment.at)
+        known = await self._metrics.find_one({"_id": key})
+        if known is None or known["parts"] < moment.totals.parts:
+            document = {"_id": key, "at": moment.at, "parts": moment.totals.parts}
+            document["totals"] = Binary(moment.totals.to_bytes())
+            await self._metrics.replace_one({"_id": key}, document, upsert=True)
+
+    async def gather(self, coarse: MetricsResolution, fine: MetricsResolution, at: datetime) -> None:
+        """Make a longer span of the shorter ones in it.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        moments = await self.read(fine, at, at + coarse.span)
+        if moments:
+            totals = Totals.of((moment.totals for moment in moments), is_later=True)
+            await self.write(coarse, Moment(at, totals))
+
+    async def remove_old(self, time: datetime) -> None:
+        """Remove some of what is kept no longer.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        for resolution, kept in _KEPT.items():
+            span = {"$gte": f"{resolution}:", "$lt": _id(resolution, time - kept)}
+            for document in await self._metrics.find({"_id": span}, limit=REMOVED_AT_ONCE):
+                await self._metrics.delete_one({"_id": document["_id"]})
+
+
+class MetricRollup:
+    """Writes the history, in one worker."""
+
+    def __init__(
+        self, reports: MetricReports, history: MetricHistory, leases: Leases, online: Callable[[], Awaitable[int]]
+    ) -> None:
+        self._reports = reports
+        self._history = history
+        self._leases = leases
+        self._online = online
+        self._written: dict[int, int] = {}  # how many reports there were in the minutes that were written
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Write whenever this worker has the lease, until this ends."""
+        tasks = Tasks()
+        tasks.spawn(self._keep_writing())
+        try:
+            yield self
+        finally:
+            await tasks.close()
+            with suppress(PyMongoError):
+                await self._leases.release(LEASE)
+
+    async def _keep_writing(self) -> None:
+        while True:
+            try:
+                if await self._leases.hold(LEASE, datetime.now(UTC)):
+                    await self.write()
+            except (PyMongoError, RedisFailedError) as error:
+                _logger.warning("metrics.waiting", error=described(error))
+            except Exception:  # whatever it was, the next round may get further
+                _logger.exception("metrics.failed")
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def write(self) -> None:
+        """Write what is over, and remove what is old.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+            RedisFailedError: Redis did not.
+        """
+        present = await self._reports.seconds()
+        this_minute = int(present // 60) * 60
+        minutes = [this_minute - 60 * back for back in range(LATE_MINUTES, 0, -1)]
+        found = await self._reports.read(slots_of(minutes[0], this_minute - 1))
+        online = await self._online()
+        is_news = False
+        for minute in minutes:
+            slots = [Totals.of(found[slot].values(), is_later=False) for slot in slots_of(minute, minute + 59)]
+            totals = Totals.of(slots, is_later=True)
+            if totals.parts > self._written.get(minute, 0):
+                totals.gauges["online_users"] = online
+                await self._history.write(MetricsResolution.MINUTE, Moment(as_time(minute), totals))
+                self._written[minute], is_news = totals.parts, True
+        self._written = {minute: parts for minute, parts in self._written.items() if minute >= minutes[0]}
+        if not is_news:
+            return
+        for coarse, fine in (
+            (MetricsResolution.HOUR, MetricsResolution.MINUTE),
+            (MetricsResolution.DAY, MetricsResolution.HOUR),
+        ):
+            for at in sorted({_floor(as_time(minute), coarse.span) for minute in (minutes[0], minutes[-1])}):
+                await self._history.gather(coarse, fine, at)
+        await self._history.remove_old(as_time(present))
+
+
+def _floor(time: datetime, span: timedelta) -> datetime:
+    seconds = span.total_seconds()
+    return as_time(time.timestamp() // seconds * seconds)
+
+
+def _ceiling(time: datetime, span: timedelta) -> datetime:
+    floor = _floor(time, span)
+    return floor if floor == time else floor + span
+
+
+def _id(resolution: MetricsResolution, at: datetime) -> str:
+    return f"{resolution}:{at.astimezone(UTC).isoformat(timespec='milliseconds')}"
+
+
+def _moment(document: Document) -> Moment:
+    return Moment(document["at"], Totals.from_bytes(document["totals"]))

@@ -1,0 +1,202 @@
+"""What each process has counted, told to Redis in slots of ten seconds, and what all of them have, read from there.
+
+A slot is a hash with a field for each process, which is written whole each time: so a report that is repeated, because
+its answer was lost or because Redis has forgotten it, counts once. Slots follow the clock of Redis.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final, Self
+
+import structlog
+
+from services.meter import Meter, Totals
+from services.redis import Redis, RedisFailedError
+from services.tasks import Tasks
+
+SLOT_SECONDS: Final = 10
+REPORT_SECONDS: Final = 2.0
+KEPT_SLOTS: Final = 90  # that a process can tell again, and that Redis keeps: a quarter of an hour
+DAY_SECONDS: Final = 86_400
+LAG_SECONDS: Final = 0.25  # between two looks at how late the event loop is
+
+_logger = structlog.get_logger()
+
+
+class MetricReports:
+    """This process's reports, and everybody's."""
+
+    def __init__(self, redis: Redis, meter: Meter, *, instance: str, role: str) -> None:
+        """Prepare.
+
+        Args:
+            redis: Where reports go.
+            meter: What this process counts.
+            instance: Its name.
+            role: `api` or `worker`.
+        """
+        self._redis = redis
+        self._meter = meter
+        self._field = f"{role}:{instance}"
+        self._slots: dict[int, Totals] = {}  # what was counted in each, by its first second
+        self._told: dict[int, str] = {}  # slots that Redis has in full, and the run of the server that was told
+        self._slot = 0
+        self._base = Totals()  # what had been counted when the slot began
+        self._lag_ms = 0.0  # the event loop's largest since the last report
+        meter.gauges["loop_lag_ms"] = self._take_lag
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Report until this ends, and once more then."""
+        tasks = Tasks()
+        tasks.spawn(self._keep_reporting())
+        tasks.spawn(self._keep_measuring_lag())
+        try:
+            yield self
+        finally:
+            await tasks.close()
+            try:
+                await self.report()
+            except RedisFailedError:
+                _logger.warning("metrics.not_reported")
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            try:
+                await self.report()
+            except RedisFailedError:
+                pass  # it is told later: slots are kept
+            except Exception:  # whatever it was, a process must not stop counting
+                _logger.exception("metrics.failed")
+            await asyncio.sleep(REPORT_SECONDS)
+
+    async def _keep_measuring_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self._lag_ms = max(self._lag_ms, (loop.time() - due) * 1_000)
+
+    def _take_lag(self) -> float:
+        lag, self._lag_ms = self._lag_ms, 0.0
+        return lag
+
+    async def report(self) -> None:
+        """Tell Redis what it does not know yet.
+
+        Raises:
+            RedisFailedError: it was not told of everything.
+        """
+        slot = _slot_of(await self.seconds())
+        self._turn(slot)
+        run_id = self._redis.run_id or ""
+        commands = []
+        for each, totals in self._slots.items():
+            if each == slot or self._told.get(each) != run_id:
+                commands.append(self._redis.call("HSET", _key(each), self._field, totals.to_bytes()))
+                commands.append(self._redis.call("EXPIRE", _key(each), KEPT_SLOTS * SLOT_SECONDS))
+        if users := sorted(self._meter.active):
+            for key, life in ((_active_key(slot), KEPT_SLOTS * SLOT_SECONDS), (_day_key(slot), 2 * DAY_SECONDS)):
+                commands.append(self._redis.call("PFADD", key, *users))
+                commands.append(self._redis.call("EXPIRE", key, life))
+        await asyncio.gather(*commands)
+        self._meter.active.difference_update(users)
+        self._told |= {each: run_id for each in self._slots if each != slot}
+
+    def _turn(self, slot: int) -> None:
+        """Write down what was counted until now, and begin another slot if it is time."""
+        meter, began = self._meter, self._slots.get(self._slot)
+        since = Totals(
+            counts=meter.counts() - self._base.counts,
+            sums=meter.totals.sums - self._base.sums,
+            maxima=dict(meter.peaks),
+            gauges={name: gauge() for name, gauge in meter.gauges.items()},
+        )
+        if began is not None and "loop_lag_ms" in began.gauges:
+            since.gauges["loop_lag_ms"] = max(began.gauges["loop_lag_ms"], since.gauges["loop_lag_ms"])
+        self._slots[self._slot or slot] = since
+        if slot != self._slot:
+            if self._slot:
+                self._base = Totals(counts=meter.counts(), sums=Counter(meter.totals.sums))
+                meter.peaks.clear()
+                self._slots[slot] = Totals(gauges=dict(since.gauges))
+            self._slot = slot
+            oldest = slot - KEPT_SLOTS * SLOT_SECONDS
+            for each in [each for each in self._slots if each <= oldest]:
+                del self._slots[each]
+                self._told.pop(each, None)
+
+    # ------------------------------------------------------------ everybody's
+
+    async def seconds(self) -> float:
+        """Return the time of Redis, in seconds since 1970.
+
+        Raises:
+            RedisFailedError: it did not say.
+        """
+        seconds, microseconds = await self._redis.call("TIME")
+        return int(seconds) + int(microseconds) / 1e6
+
+    async def read(self, slots: Iterable[int]) -> dict[int, dict[str, Totals]]:
+        """Return what was reported for these slots, by the process that did.
+
+        Raises:
+            RedisFailedError: Redis did not answer.
+        """
+        wanted = list(slots)
+        replies = await asyncio.gather(*(self._redis.call("HGETALL", _key(slot)) for slot in wanted))
+        return {
+            slot: {
+                name.decode(): Totals.from_bytes(value)
+                for name, value in zip(reply[::2], reply[1::2], strict=True)
+            }
+            for slot, reply in zip(wanted, replies, strict=True)
+        }
+
+    async def active(self, slots: Iterable[int]) -> int:
+        """Return about how many users did something in these slots (HyperLogLog: within 1 %).
+
+        Raises:
+            RedisFailedError: Redis did not answer.
+        """
+        return await self._union([_active_key(slot) for slot in slots])
+
+    async def active_of_day(self, slot: int) -> int:
+        """Return about how many users did something in the 24 h before.
+
+        Raises:
+            RedisFailedError: Redis did not answer.
+        """
+        return await self._union([_day_key(slot - hours * 3_600) for hours in range(25)])
+
+    async def _union(self, keys: list[str]) -> int:
+        return int(await self._redis.call("PFCOUNT", *keys))
+
+
+def slots_of(since: float, until: float) -> range:
+    """Return the slots that lie in a span of time, in part or whole."""
+    return range(_slot_of(since), _slot_of(until) + 1, SLOT_SECONDS)
+
+
+def as_time(seconds: float) -> datetime:
+    """Return a time of Redis as others write it."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _slot_of(seconds: float) -> int:
+    return int(seconds // SLOT_SECONDS) * SLOT_SECONDS
+
+
+def _key(slot: int) -> str:
+    return f"parley:metrics:{{{slot}}}"
+
+
+def _active_key(slot: int) -> str:
+    return f"parley:{{active}}:{slot}"
+
+
+def _day_key(slot: int) -> str:
+    return f"parley:{{active}}:h{slot // 3_600}"
