@@ -45,7 +45,7 @@ def create_worker(settings: Settings) -> ASGIApp:
         partial(extents.of, EVENTS),
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
-    cleaning = Cleaning(database, leases)
+    cleaning = Cleaning(database, leases, audit_days=settings.audit_days)
     jobs = (Activity(database),)
 
     @asynccontextmanager

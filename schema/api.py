@@ -6,7 +6,9 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import conversations, events, health, nodes, presence, sessions, typing, users
+from resolvers import audit, conversations, events, health, nodes, presence, reports, sessions, typing, users
+from schema.accounts import AccountMutations
+from schema.audit import AuditEvent
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
 from schema.errors import InputError, RateLimitError
@@ -15,6 +17,7 @@ from schema.health import Health
 from schema.messages import Message, MessageMutations
 from schema.presence import Presence, PresenceMutations
 from schema.receipts import ReceiptMutations
+from schema.reports import Report, ReportMutations
 from schema.sessions import Session, SessionMutations, SessionNotice
 from schema.typing import TypingMutations, TypingState
 from schema.users import User, UserMutations
@@ -38,6 +41,14 @@ class Query:
         presence.presence, list[Presence], "Whether people are there, in the order of their ids."
     )
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
+    reports: Connection[Report] = resolved(
+        reports.reports, Connection[Report], "What users have reported, the oldest first. For OPERATOR and ADMIN."
+    )
+    audit_events: Connection[AuditEvent] = resolved(
+        audit.audit_events,
+        Connection[AuditEvent],
+        "What was done to accounts and sessions, the newest first. For OPERATOR and ADMIN.",
+    )
 
 
 @strawberry.type(description="What can be done.")
@@ -46,6 +57,8 @@ class Mutation(
     UserMutations,
     ConversationMutations,
     MessageMutations,
+    ReportMutations,
+    AccountMutations,
     ReceiptMutations,
     TypingMutations,
     PresenceMutations,
@@ -87,7 +100,7 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[User, Conversation, Message, Session, RateLimitError, InputError],
+    types=[User, Conversation, Message, Session, Report, AuditEvent, RateLimitError, InputError],
     config=StrawberryConfig(scalar_map={datetime: DateTime}),
 )
 

@@ -1,4 +1,5 @@
-"""Removes what is over: sessions that have ended, reset links, and revocations of tokens that have expired.
+"""Removes what is over: sessions that have ended, reset links, revocations of tokens that have expired, guesses of
+passwords that were long ago, and the oldest of the audit log.
 
 One worker does it at a time, a page of each collection in a round, and begins again where a collection ends. What is
 over stays so: two workers at once do the same, and nobody misses what is gone.
@@ -8,11 +9,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Self
 
 import structlog
 from pymongo.errors import PyMongoError
 
+from services.attempts import COLLECTION as ATTEMPTS
+from services.attempts import is_forgotten
+from services.audit import COLLECTION as AUDIT
+from services.audit import kept_from
 from services.clock import now
 from services.failures import described
 from services.leases import Leases
@@ -26,6 +32,7 @@ ROUND_SECONDS: Final = 5.0
 PAGE: Final = 100  # documents of each collection that a round looks at
 # Who ended a session and died before its tokens were revoked may come again; and operators look back.
 KEPT: Final = timedelta(days=1)
+AUDIT_DAYS: Final = 180
 
 _logger = structlog.get_logger()
 
@@ -33,13 +40,17 @@ _logger = structlog.get_logger()
 class Cleaning:
     """The cleaning of one worker."""
 
-    def __init__(self, database: Database, leases: Leases, clock: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self, database: Database, leases: Leases, clock: Callable[[], datetime] = now, *, audit_days: int = AUDIT_DAYS
+    ) -> None:
         self._leases = leases
         self._now = clock
         self._passes = (
             _Pass(database["sessions"], _is_dead_session),
             _Pass(database["resets"], _is_dead_reset),
             _Pass(database[REVOCATIONS], _is_dead_revocation),
+            _Pass(database[ATTEMPTS], is_forgotten),
+            _Oldest(database[AUDIT], partial(kept_from, days=audit_days)),
         )
 
     @asynccontextmanager
@@ -90,6 +101,19 @@ class _Pass:
             if self._is_over(document, time):
                 await self._collection.delete_one({"_id": document["_id"]})
         self._after = page[-1]["_id"] if len(page) == PAGE else ""
+
+
+class _Oldest:
+    """The removal of what is old where ids have the order of time."""
+
+    def __init__(self, collection: Collection, kept_from: Callable[[datetime], str]) -> None:
+        self._collection = collection
+        self._kept_from = kept_from
+
+    async def go_on(self, time: datetime) -> None:
+        """Remove a page of the oldest."""
+        for document in await self._collection.find({"_id": {"$lt": self._kept_from(time)}}, limit=PAGE):
+            await self._collection.delete_one({"_id": document["_id"]})
 
 
 def _is_dead_session(session: Document, time: datetime) -> bool:

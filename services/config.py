@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(
         default=30, ge=1, description="Life of a refresh token in days; each use renews it."
     )
+    audit_days: int = Field(default=180, ge=1, description="How long the audit log is kept, in days.")
     password_threads: int = Field(default=2, ge=1, description="Threads that hash passwords.")
     operators: Annotated[Names, AfterValidator(_lowercase)] = Field(
         default=(),

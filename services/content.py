@@ -20,6 +20,7 @@ NAME_CHARACTERS = 255
 URL_CHARACTERS = 2_048
 LARGEST_SIZE_BYTES = 2**31 - 1  # what GraphQL's Int can say
 REASON_CHARACTERS = 1_000
+NOTE_CHARACTERS = 1_000
 
 _BODY = ("input", "body")
 # Not after a letter, so that the domain of an e-mail address names nobody.
@@ -133,6 +134,18 @@ def valid_reason(text: str) -> str:
     if not 1 <= len(reason) <= REASON_CHARACTERS or "\x00" in reason or not _is_encodable(reason):
         raise InvalidInput(f"A reason has 1 to {REASON_CHARACTERS} characters.", ("input", "reason"))
     return reason
+
+
+def valid_note(text: str) -> str | None:
+    """Return an operator's note as it is stored; None where nothing is in it.
+
+    Raises:
+        InvalidInput: it is too long.
+    """
+    note = unicodedata.normalize("NFC", text).strip()
+    if len(note) > NOTE_CHARACTERS or "\x00" in note or not _is_encodable(note):
+        raise InvalidInput(f"A note has at most {NOTE_CHARACTERS} characters.", ("input", "note"))
+    return note or None
 
 
 def _is_encodable(text: str) -> bool:

@@ -8,6 +8,7 @@ from services.mongo import Document, parsed
 from services.users import ProfileChanges, User, Users
 
 _KIND: Final = "user"
+_SECRETS: Final[Document] = {"passwordHash": "", "identity": None}
 
 
 class Profiles:
@@ -38,4 +39,4 @@ class Profiles:
 
     async def _read(self, user_ids: list[str]) -> dict[str, Document]:
         found = await self._users.get_many(user_ids)
-        return {user_id: {**user.model_dump_doc(), "passwordHash": ""} for user_id, user in found.items()}
+        return {user_id: {**user.model_dump_doc(), **_SECRETS} for user_id, user in found.items()}

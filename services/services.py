@@ -13,7 +13,9 @@ from ulid import ULID
 
 from services import cache as caches
 from services import log_cache, presence_scripts, receipt_cache, typing, windows
+from services.accounts import Accounts
 from services.attendance import Attendance
+from services.audit import Audit
 from services.blocks import Blocks
 from services.bus import Bus
 from services.cache import Cache, Trust
@@ -45,6 +47,7 @@ from services.profiles import Profiles
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
+from services.reports import Reports
 from services.revocations import Revocations
 from services.senders import Senders
 from services.sessions import Sessions
@@ -82,12 +85,15 @@ class Services:
     tokens: Tokens
     sessions: Sessions
     revocations: Revocations
+    accounts: Accounts
+    audit: Audit
     blocks: Blocks
     conversations: Conversations
     mutes: Mutes
     senders: Senders
     logs: Logs
     messages: Messages
+    reports: Reports
     receipts: ReceiptService
     unread: Unread
     inboxes: Inboxes
@@ -135,6 +141,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         inboxes = await stack.enter_async_context(Inboxes(database, bus).running())
         conversations = Conversations(database, logs, users, blocks, epoch)
         senders = Senders(logs, users, blocks)
+        messages = Messages(database, logs, users, senders, epoch)
         mutes = Mutes(database, conversations)
         profiles = Profiles(users, cache)
         last_seen = await stack.enter_async_context(LastSeen(database).running())
@@ -166,12 +173,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 settings=settings,
             ),
             revocations=revocations,
+            accounts=Accounts(database, revocations.end),
+            audit=Audit(database),
             blocks=blocks,
             conversations=conversations,
             mutes=mutes,
             senders=senders,
             logs=logs,
-            messages=Messages(database, logs, users, senders, epoch),
+            messages=messages,
+            reports=Reports(database, messages),
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,
