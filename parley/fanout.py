@@ -26,6 +26,7 @@ from parley.inbox import Inbox
 from parley.latest import Latest
 from parley.latest import Reader as LatestReader
 from parley.protocol import NEXT_TAIL
+from parley.samples import Sampler
 from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
 from services.clock import now
@@ -38,7 +39,7 @@ from services.meter import Meter
 from services.receipts import WatchedReceipts
 from services.services import Services
 from services.session_notices import SessionStream
-from services.streams import CaughtUp, ConversationStream, PresenceStream, TypingStream, Update
+from services.streams import CaughtUp, ConversationStream, MetricsStream, PresenceStream, TypingStream, Update
 from services.tasks import Tasks
 
 RETRY_SECONDS = 0.5
@@ -377,7 +378,7 @@ class Fanout:
         context: Context,
         subscriber: Subscriber,
         request_id: str,
-    ) -> Reader | Inbox | LatestReader | SessionFollower | None:
+    ) -> Reader | Inbox | LatestReader | SessionFollower | Sampler | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
         began, meter = time.perf_counter(), self._services.meter
         try:
@@ -396,6 +397,10 @@ class Fanout:
             follow = partial(self._follow, _Asked(operation, variables, context, executor))
             if isinstance(stream, ConversationStream):
                 return await follow(stream, subscriber)
+            if isinstance(stream, MetricsStream):
+                sampler = Sampler(self._engine, executor, context, subscriber, stream)
+                sampler.start(self._tasks)
+                return sampler
             if isinstance(stream, SessionStream):
                 return SessionFollower(self._engine, operation, variables, context, subscriber)
             inbox = Inbox(stream, self._services.inboxes, follow, subscriber, self._tasks)
@@ -444,9 +449,7 @@ class Fanout:
     def _room(self, conversation_id: str) -> _Room:
         room = self._rooms.get(conversation_id)
         if room is None:
-            room = _Room(
-                conversation_id, self._services.streams.feeds, self._tasks, self._services.meter, self._close
-            )
+            room = _Room(conversation_id, self._services.streams.feeds, self._tasks, self._services.meter, self._close)
             self._rooms[conversation_id] = room
         return room
 

@@ -17,12 +17,18 @@ from parley.server import config, run
 from services.activity import Activity
 from services.cleaning import Cleaning
 from services.config import Settings
+from services.dead_letters import DeadLetterCount
 from services.health import HealthChecks
 from services.jobs import Consumer
 from services.kafka import Extents, Producer
 from services.leases import Leases
+from services.meter import Meter
+from services.metric_history import MetricHistory, MetricRollup
+from services.metric_reports import MetricReports
 from services.migration import migrate_kafka
 from services.mongo import Database
+from services.presence_store import PresenceStore, PresenceTimes
+from services.redis import Redis
 from services.relay import Relay
 from services.tasks import Tasks
 from services.topics import EVENTS
@@ -45,6 +51,10 @@ def create_worker(settings: Settings) -> ASGIApp:
         partial(extents.of, EVENTS),
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
+    redis, meter = Redis(settings.redis_url), Meter()
+    reports = MetricReports(redis, meter, instance=instance, role="worker")
+    rollup = MetricRollup(reports, MetricHistory(database), leases, PresenceStore(redis, PresenceTimes()).online)
+    letters = DeadLetterCount(settings.kafka_url)
     cleaning = Cleaning(database, leases, audit_days=settings.audit_days)
     jobs = (Activity(database),)
 
@@ -59,8 +69,18 @@ def create_worker(settings: Settings) -> ASGIApp:
             tasks.spawn(migrate_kafka(settings, seconds=None))
             await stack.enter_async_context(relay.running())
             await stack.enter_async_context(cleaning.running())
-            for job in jobs:
-                await stack.enter_async_context(Consumer(settings.kafka_url, job, producer).running())
+            consumers = [Consumer(settings.kafka_url, job, producer) for job in jobs]
+            for consumer in consumers:
+                await stack.enter_async_context(consumer.running())
+            tasks.spawn(letters.keep_looking())
+            meter.gauges |= {
+                "outbox_oldest_seconds": lambda: relay.oldest_seconds,
+                "consumer_lag": lambda: sum(consumer.lag for consumer in consumers),
+                "dead_letters": lambda: letters.waiting,
+            }
+            await stack.enter_async_context(redis.running())
+            await stack.enter_async_context(reports.running())
+            await stack.enter_async_context(rollup.running())
             yield {"health": health}
 
     app = Starlette(routes=plain_routes(settings), lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)

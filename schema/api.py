@@ -6,7 +6,7 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import audit, conversations, events, health, nodes, presence, reports, sessions, typing, users
+from resolvers import audit, conversations, events, health, metrics, nodes, presence, reports, sessions, typing, users
 from schema.accounts import AccountMutations
 from schema.audit import AuditEvent
 from schema.connections import Connection, Node
@@ -15,6 +15,7 @@ from schema.errors import InputError, RateLimitError
 from schema.events import ConversationUpdate
 from schema.health import Health
 from schema.messages import Message, MessageMutations
+from schema.metrics import Metrics, MetricsPoint
 from schema.presence import Presence, PresenceMutations
 from schema.receipts import ReceiptMutations
 from schema.reports import Report, ReportMutations
@@ -40,6 +41,13 @@ class Query:
     presence: list[Presence] = resolved(
         presence.presence, list[Presence], "Whether people are there, in the order of their ids."
     )
+    metrics_history: list[MetricsPoint] = resolved(
+        metrics.metrics_history,
+        list[MetricsPoint],
+        "How it was doing, the oldest first: minutes for two days, hours for thirty, days for a year. For OPERATOR and "
+        "ADMIN.",
+    )
+    metrics: Metrics = resolved(metrics.metrics, Metrics, "How the deployment is doing now. For OPERATOR and ADMIN.")
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
     reports: Connection[Report] = resolved(
         reports.reports, Connection[Report], "What users have reported, the oldest first. For OPERATOR and ADMIN."
@@ -88,6 +96,11 @@ class Subscription:
         graphql_type=Presence,
         description="Whether at most 200 people are there: each as it is now, then whenever it changes, and again "
         "before `validUntil`.",
+    )
+    metrics = strawberry.subscription(
+        resolver=metrics.metrics_samples,
+        graphql_type=Metrics,
+        description="How the deployment is doing, again and again. For OPERATOR and ADMIN.",
     )
     session = strawberry.subscription(
         resolver=sessions.session,

@@ -1,17 +1,19 @@
 """Dead letters: events that a job could not take, kept in a topic until somebody has them tried again."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.kafka import Producer, Record
+from services.kafka import FAILURES, Producer, Record
 from services.topics import DEAD_LETTERS, PARTITIONS
 
 GROUP: Final = "parley.dead-letters"
 BATCH: Final = 100
+LOOK_SECONDS: Final = 10.0  # between two looks at how many wait
 WAIT_MS: Final = 2_000  # without another letter for so long, that was the last one
 
 
@@ -37,6 +39,34 @@ async def waiting(servers: str) -> list[DeadLetter]:
         while batch := await _next(consumer):
             letters += batch
     return letters
+
+
+class DeadLetterCount:
+    """How many dead letters wait; looked at now and then, over a connection of its own."""
+
+    def __init__(self, servers: str) -> None:
+        self._servers = servers
+        self.waiting = 0  # as seen last
+
+    async def keep_looking(self) -> None:
+        """Look until this is cancelled."""
+        while True:
+            with suppress(*FAILURES):
+                async with _reading(self._servers) as consumer:
+                    while True:
+                        self.waiting = await _count(consumer)
+                        await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _count(consumer: Any) -> int:
+    partitions = list(consumer.assignment())
+    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    found = 0
+    for partition in partitions:
+        done = await consumer.committed(partition)
+        found += max(0, ends[partition] - max(begins[partition], done or 0))
+    return found
 
 
 async def replay(servers: str, producer: Producer) -> int:

@@ -46,6 +46,7 @@ class Consumer:
         self._servers = servers
         self._job = job
         self._producer = producer
+        self.lag = 0  # events of the partitions of this worker that the job has not handled, as seen last
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -78,6 +79,7 @@ class Consumer:
             await consumer.start()
             while True:
                 batches: Mapping[Any, list[Any]] = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+                self.lag = await _lag(consumer) + sum(map(len, batches.values()))
                 for records in batches.values():
                     await self._handle(records)
                 if batches:
@@ -126,3 +128,13 @@ class Consumer:
         async for attempt in stamina.retry_context(on=KafkaAwayError, attempts=None, timeout=None):
             with attempt:
                 await self._producer.send([Record(DEAD_LETTERS, record.key, record.value, headers)])
+
+
+async def _lag(consumer: Any) -> int:
+    """Return how many events the broker has that this consumer has not fetched."""
+    found = 0
+    for partition in consumer.assignment():
+        end = consumer.highwater(partition)  # None until something was fetched
+        if end is not None:
+            found += max(0, end - await consumer.position(partition))
+    return found

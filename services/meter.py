@@ -42,7 +42,9 @@ type Key = tuple[str, ...]
 # Of these the largest of all processes counts, of other gauges the sum.
 LARGEST: Final = frozenset({"outbox_oldest_seconds", "dead_letters", "loop_lag_ms", "online_users"})
 SEPARATOR: Final = " "
-OURS: Final = frozenset({"INTERNAL", "UNAVAILABLE", "OVERLOADED", "TIMEOUT", "COMMIT_UNKNOWN"})  # not the caller's fault
+OURS: Final = frozenset(
+    {"INTERNAL", "UNAVAILABLE", "OVERLOADED", "TIMEOUT", "COMMIT_UNKNOWN"}
+)  # not the caller's fault
 
 
 def bucket(milliseconds: float) -> int:

@@ -149,10 +149,7 @@ class MetricReports:
         wanted = list(slots)
         replies = await asyncio.gather(*(self._redis.call("HGETALL", _key(slot)) for slot in wanted))
         return {
-            slot: {
-                name.decode(): Totals.from_bytes(value)
-                for name, value in zip(reply[::2], reply[1::2], strict=True)
-            }
+            slot: {name.decode(): Totals.from_bytes(value) for name, value in zip(reply[::2], reply[1::2], strict=True)}
             for slot, reply in zip(wanted, replies, strict=True)
         }
 

@@ -117,9 +117,7 @@ class MetricsPoint:
 class MetricsService:
     """Reads the figures; who may see them is the caller's to know."""
 
-    def __init__(
-        self, reports: MetricReports, history: MetricHistory, online: Callable[[], Awaitable[int]]
-    ) -> None:
+    def __init__(self, reports: MetricReports, history: MetricHistory, online: Callable[[], Awaitable[int]]) -> None:
         """Prepare.
 
         Args:
@@ -178,7 +176,7 @@ class MetricsService:
         )
 
     async def points(self, since: datetime, until: datetime, resolution: MetricsResolution) -> list[MetricsPoint]:
-        """Return the points from `since` up to `until`, the second excluded; times of which nothing is known are left out.
+        """Return the points that begin from `since` on, before `until`; those of which nothing is known are left out.
 
         Raises:
             BadUserInput: the times make no sense, or there would be more than 3 000 points.

@@ -77,6 +77,14 @@ class Relay:
         self._extent = extent
         self._retention = retention
         self._now = clock
+        self._oldest: datetime | None = (
+            None  # when the oldest entry was written that Kafka may lack; None: there is none
+        )
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the oldest entry has been waiting that Kafka may lack, as this worker saw it last."""
+        return 0.0 if self._oldest is None else (self._now() - self._oldest).total_seconds()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -97,6 +105,8 @@ class Relay:
             try:
                 if await self._leases.hold(LEASE, self._now()):
                     await work()
+                else:
+                    self._oldest = None  # somebody else knows
             except (PyMongoError, KafkaAwayError, *FAILURES) as error:
                 _logger.warning("relay.waiting", work=name, error=described(error))
             except Exception:  # whatever it was, the next round may get further
@@ -111,11 +121,14 @@ class Relay:
         Raises:
             PyMongoError, KafkaAwayError: MongoDB or Kafka did not answer; what was not done is done the next time.
         """
+        oldest: list[datetime] = []
         async for marks in _pages(self._dirty):
             untils = {mark["_id"]: mark["until"] for mark in marks}
             published = await self._published.of(list(untils))
             found = await self._entries.tails(published, limit=TAILS)
             missing = {key: next(entries) for key, entries in groupby(found, key=lambda entry: entry.conversation_id)}
+            oldest += [first.at for first in missing.values()]
+            self._oldest = min(oldest, default=None)  # also while Kafka takes nothing, and this goes no further
             if len(found) == TAILS:
                 # Cut off: of the conversations after the last one found nothing is known.
                 untils = {key: until for key, until in untils.items() if key <= found[-1].conversation_id}
@@ -128,6 +141,8 @@ class Relay:
                     await self._send_from(conversation_id, published[conversation_id])
                 elif first is None and old:
                     await self._lift(conversation_id, until)
+        if not oldest:
+            self._oldest = None
 
     async def _lift(self, conversation_id: str, until: datetime) -> None:
         """Forget a mark, once what its writers left undone is done, and unless one of them has renewed it."""

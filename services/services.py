@@ -131,7 +131,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         producer = await stack.enter_async_context(Producer(settings.kafka_url).running())
         outbox = await stack.enter_async_context(Outbox(database, producer).running())
         logs = await stack.enter_async_context(
-            Logs(database, outbox, LogCache(cache), (Invitations(bus), TypingEnds(redis), outbox, SentMessages(meter))).running()
+            Logs(
+                database, outbox, LogCache(cache), (Invitations(bus), TypingEnds(redis), outbox, SentMessages(meter))
+            ).running()
         )
         tasks = Tasks()
         stack.push_async_callback(tasks.close)

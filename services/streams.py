@@ -101,7 +101,18 @@ class TypingStream:
         raise TypeError("a stream is served, not iterated")
 
 
-type Stream = ConversationStream | InboxStream | PresenceStream | TypingStream | SessionStream
+@dataclass(frozen=True, slots=True)
+class MetricsStream:
+    """A subscription to the figures of the deployment."""
+
+    every_seconds: int
+
+    def __aiter__(self) -> Never:
+        """Look like the async iterable that GraphQL asks for."""
+        raise TypeError("a stream is served, not iterated")
+
+
+type Stream = MetricsStream | ConversationStream | InboxStream | PresenceStream | TypingStream | SessionStream
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ async def compare(scene: Scene, document: str) -> int:
     fanout, services = scene.local.fanout, scene.local.services
     engine, variables = fanout._engine, {"id": scene.conversation, "n": 1, "yes": True}
     operation = engine.operation(document, None)
-    room = _Room(scene.conversation, services.streams.feeds, fanout._tasks, lambda _: None)
+    room = _Room(scene.conversation, services.streams.feeds, fanout._tasks, services.meter, lambda _: None)
     room.log, room.receipts = scene.log, WatchedReceipts(scene.log, services.receipts)
     groups = set()
     for claims in scene.viewers:
