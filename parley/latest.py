@@ -145,7 +145,7 @@ class Reader:
         results = await self._lane.results(self.group, run, is_new=self._is_new)
         self._is_new = False
         if results and not self.ended:
-            self.subscriber.next(results)
+            self._lane.deliver(self, results)
         await asyncio.sleep(0)  # the event loop has other things to do
 
 
@@ -165,7 +165,7 @@ class Lane:
             longest_tick: The same when there are many.
             is_droppable: Whether a slow client is better left without a value than late with it.
         """
-        self.executions = 0
+        self.executions = self.writes = 0  # since the process began
         # Thousands may come at once: one turn of the event loop must not be theirs all together.
         self.gate = asyncio.Semaphore(AT_ONCE)
         self._engine = engine
@@ -354,7 +354,12 @@ class Lane:
                     reader.catching_up = True
                     self._tasks.spawn(self._catch_up(reader))
             return
-        reader.subscriber.next([result for _, result in run])
+        self.deliver(reader, [result for _, result in run])
+
+    def deliver(self, reader: Reader, results: list[SharedText]) -> None:
+        """Give a reader results that go together."""
+        self.writes += 1
+        reader.subscriber.next(results)
 
     async def _catch_up(self, reader: Reader) -> None:
         try:

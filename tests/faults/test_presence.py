@@ -12,12 +12,9 @@ import pytest
 import redis.asyncio as redis
 from websockets.exceptions import WebSocketException
 
-from services.config import Settings
-from services.tokens import open_tokens
 from services.typing import LIFE_SECONDS
 from tests.api.test_presence import WATCH, is_, read
 from tests.api.test_typing import TYPING, now, type_
-from tests.bench.presence import hold_idle
 from tests.clients import Api, Json, Person, Running
 from tests.faults.harness import PAUSE_SECONDS, until
 from tests.stack_process import StackProcess
@@ -152,25 +149,6 @@ async def test_a_rolling_restart_shows_nobody_offline_who_comes_back(
     assert second() > 1
     assert "OFFLINE" not in shown
     assert shown.count("ONLINE") > len(shown) * 0.9  # a process may be kept from Redis for a moment
-
-
-@pytest.mark.slow
-async def test_two_thousand_sockets_ask_redis_for_no_more_than_ten(
-    fragile: StackProcess, apis: tuple[Api, Api]
-) -> None:
-    settings = Settings(
-        mongo_url=fragile.url("mongo"),
-        redis_url=fragile.url("redis"),
-        kafka_url=fragile.url("kafka"),
-        embedded=True,
-        data=fragile.directory,
-    )
-    tokens, users = open_tokens(settings), [f"usr_{'y' * 16}{number:010d}" for number in range(2_000)]
-    async with redis.Redis.from_url(fragile.url("redis")) as client:
-        few, many = [await hold_idle(apis[0], client, tokens, users[:count], 5) for count in (10, 2_000)]
-
-    assert (few.stayed, many.stayed) == (10, 2_000)
-    assert many.commands_per_second < few.commands_per_second * 1.3
 
 
 async def test_while_redis_is_away_presence_is_unknown_and_right_soon_after(

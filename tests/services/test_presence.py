@@ -372,7 +372,7 @@ async def test_what_a_process_left_behind_whose_lease_nobody_remembers_is_taken_
     one.die()
     async with redis.Redis.from_url(presence_url) as client:
         await client.zrem("parley:{presence}:leases", lease)
-    await until(lambda: lease not in two.attendance.live, "forgotten")
+    await until(lambda: lease not in two.attendance._reaper.live, "forgotten")
     await two.watch.watch([user])
 
     def is_offline() -> bool:
