@@ -2,8 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -40,6 +39,13 @@ async def is_(person: Person, other: Person, status: str, seconds: float = 30.0)
     return found
 
 
+async def has_connections(person: Person, other: Person, count: int) -> None:
+    """Wait until somebody has so many."""
+    async with asyncio.timeout(30):
+        while (await read(person, other))[0]["connectionCount"] != count:
+            pass
+
+
 async def watch(stack: AsyncExitStack, person: Person, *others: Person) -> tuple[Running, list[Json]]:
     """Watch some people; return the subscription and how each was at first."""
     socket = await stack.enter_async_context(person.socket())
@@ -53,8 +59,9 @@ async def device(person: Person) -> Person:
     return Person(person.api, person.handle, person.id, payload["accessToken"], payload["refreshToken"])
 
 
-async def test_a_socket_makes_somebody_online_everywhere_and_http_does_not(api: Api, other_api: Api) -> None:
+async def test_the_first_socket_and_the_end_of_the_last_are_told_everywhere(api: Api, other_api: Api) -> None:
     ann, bob = await api.register(), await other_api.register()
+    phone = await device(ann)
     async with AsyncExitStack() as stack:
         await is_(bob, ann, "OFFLINE")
         watching, (before,) = await watch(stack, bob, ann)
@@ -62,7 +69,10 @@ async def test_a_socket_makes_somebody_online_everywhere_and_http_does_not(api: 
             online = await watching.any_update()
             (seen,) = await read(bob, ann)
             of_user = (await bob.post(OF_USER, {"id": ann.id}))["data"]["node"]["presence"]
-        offline = await watching.any_update()
+            async with phone.at(other_api).socket():
+                await has_connections(bob, ann, 2)
+            await has_connections(bob, ann, 1)
+        offline = await watching.any_update()  # the second device came and went without a word
 
     assert (before["status"], before["lastSeenAt"], before["connectionCount"]) == ("OFFLINE", None, 0)
     assert (online["userId"], online["status"], online["connectionCount"]) == (ann.id, "ONLINE", 1)
@@ -185,11 +195,14 @@ async def test_what_was_told_is_confirmed_before_it_ends(stack: StackProcess) ->
         await exit_stack.enter_async_context(ann.socket())
         await is_(bob, ann, "ONLINE")
         watching, (first,) = await watch(exit_stack, bob, ann)
-        told = [first, *[await watching.any_update() for _ in range(4)]]
+        told, came_at = [first], [datetime.now(UTC)]
+        for _ in range(3):
+            told.append(await watching.any_update())
+            came_at.append(datetime.now(UTC))
 
     assert {presence["status"] for presence in told} == {"ONLINE"}
-    for before, after in pairwise(told):
-        assert datetime.fromisoformat(after["asOf"]) < datetime.fromisoformat(before["validUntil"])
+    for before, came in zip(told, came_at[1:], strict=False):
+        assert came < datetime.fromisoformat(before["validUntil"])
 
 
 async def test_a_hundred_who_ask_the_same_share_each_execution(stack: StackProcess) -> None:
@@ -205,6 +218,21 @@ async def test_a_hundred_who_ask_the_same_share_each_execution(stack: StackProce
         assert lane.executions - executions == 1
         assert len(lane._groups) == 1
     await until(lambda: not lane._topics and not lane._groups, "nothing is left")
+
+
+async def test_those_who_come_at_once_are_told_of_together(stack: StackProcess) -> None:
+    async with local_api(stack) as local, Api(local.url) as api, AsyncExitStack() as exit_stack:
+        bob, others = await api.register(), [await api.register() for _ in range(20)]
+        watching, _ = await watch(exit_stack, bob, *others)
+        lane, attendance = local.fanout.latest.presence, local.services.attendance
+        writes = lane.writes
+        for other in others:
+            attendance.connect(other.id, "ses")
+        told = [await watching.any_update() for _ in others]
+
+    assert {presence["userId"] for presence in told} == {other.id for other in others}
+    assert {presence["status"] for presence in told} == {"ONLINE"}
+    assert lane.writes - writes < len(others) / 2
 
 
 async def test_presence_and_typing_in_events_are_executed_once_for_all(stack: StackProcess) -> None:

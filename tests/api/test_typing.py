@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.typing import GAP_SECONDS, LIFE_SECONDS, MOST_MEMBERS
-from tests.clients import ADD, CREATE, REMOVE, Api, Json, Person, Running
+from tests.clients import ADD, BLOCK, CREATE, REMOVE, UPDATE, Api, Json, Person, Running
 
 SET = """mutation ($input: SetTypingInput!) { setTyping(input: $input) {
   expiresAt userErrors { code message path } } }"""
@@ -133,6 +133,28 @@ async def test_only_members_set_it_and_see_it(api: Api, other_api: Api) -> None:
     assert [payload["userErrors"][0]["code"] for payload in payloads] == ["NOT_FOUND"] * 3
     assert payloads[0]["userErrors"][0]["path"] == ["input", "conversationId"]
     assert await now(ann, conversation) == []
+
+
+async def test_whoever_may_not_write_is_not_shown_as_typing(api: Api, other_api: Api) -> None:
+    ann, bob = await api.register(), await other_api.register()
+    channel = (await ann.talk(bob, kind="CHANNEL"))["id"]
+    archived = (await ann.talk(bob))["id"]
+    direct = (await ann.talk(bob, kind="DIRECT"))["id"]
+    allowed = await type_(bob, direct)
+    await type_(bob, direct, typing=False)
+    await ann.mutate(UPDATE, conversationId=archived, archived=True)
+    await ann.mutate(BLOCK, userId=bob.id)
+    refused = [await type_(bob, conversation) for conversation in (channel, archived, direct)]
+    shown = [await now(ann, conversation) for conversation in (channel, archived, direct)]
+    no_longer = await type_(bob, direct, typing=False)
+
+    assert allowed["expiresAt"] is not None
+    for payload in refused:
+        assert payload["expiresAt"] is None
+        assert [error["code"] for error in payload["userErrors"]] == ["FORBIDDEN"]
+        assert payload["userErrors"][0]["path"] == ["input", "conversationId"]
+    assert shown == [[]] * 3
+    assert no_longer == {"expiresAt": None, "userErrors": []}
 
 
 async def test_whoever_is_removed_is_no_longer_shown_and_hears_no_more(api: Api, other_api: Api) -> None:
