@@ -11,7 +11,7 @@ from tests.api.test_sessions import LOGIN
 from tests.api.test_typing import SET as SET_TYPING
 from tests.clients import BLOCK, PASSWORD, UPDATE, Api, Json, Person, Running
 from tests.faults.harness import until
-from tests.local_api import local_api
+from tests.local_api import local_api, new_accounts
 from tests.stack_process import StackProcess
 
 FIELDS = "userId status lastSeenAt asOf validUntil connectionCount"
@@ -222,15 +222,23 @@ async def test_a_hundred_who_ask_the_same_share_each_execution(stack: StackProce
 
 async def test_those_who_come_at_once_are_told_of_together(stack: StackProcess) -> None:
     async with local_api(stack) as local, Api(local.url) as api, AsyncExitStack() as exit_stack:
-        bob, others = await api.register(), [await api.register() for _ in range(20)]
-        watching, _ = await watch(exit_stack, bob, *others)
+        bob, others = await api.register(), await new_accounts(local.services.users, 20)
+        async with asyncio.timeout(30):
+            while {each["status"] for each in (await bob.post(READ, {"ids": others}))["data"]["presence"]} != {
+                "OFFLINE"
+            }:
+                pass
+        socket = await exit_stack.enter_async_context(bob.socket())
+        watching = await socket.start(WATCH, {"ids": others})
+        for _ in others:
+            await watching.any_update()
         lane, attendance = local.fanout.latest.presence, local.services.attendance
         writes = lane.writes
         for other in others:
-            attendance.connect(other.id, "ses")
+            attendance.connect(other, "ses")
         told = [await watching.any_update() for _ in others]
 
-    assert {presence["userId"] for presence in told} == {other.id for other in others}
+    assert sorted(presence["userId"] for presence in told) == sorted(others)
     assert {presence["status"] for presence in told} == {"ONLINE"}
     assert lane.writes - writes < len(others) / 2
 

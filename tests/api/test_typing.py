@@ -2,13 +2,11 @@
 
 import asyncio
 import time
-import uuid
 from datetime import UTC, datetime
 
 from services.typing import GAP_SECONDS, LIFE_SECONDS, MOST_MEMBERS
-from services.users import Role
 from tests.clients import ADD, BLOCK, CREATE, REMOVE, UPDATE, Api, Json, Person, Running
-from tests.local_api import local_api
+from tests.local_api import local_api, new_accounts
 from tests.stack_process import StackProcess
 
 SET = """mutation ($input: SetTypingInput!) { setTyping(input: $input) {
@@ -179,16 +177,11 @@ async def test_whoever_is_removed_is_no_longer_shown_and_hears_no_more(api: Api,
 async def test_above_a_hundred_members_nobody_is_shown(api: Api, stack: StackProcess) -> None:
     ann, bob = await api.register(), await api.register()
     async with local_api(stack) as local:
-        create, roles = local.services.users.create, [Role.USER]
-        handles = [f"u{uuid.uuid4().hex[:20]}" for _ in range(MOST_MEMBERS - 1)]
-        *others, last = [
-            await create(handle=handle, display_name=None, password_hash="", roles=roles, now=datetime.now(UTC))
-            for handle in handles
-        ]
-    made = await ann.mutate(CREATE, kind="GROUP", memberIds=[bob.id, *(other.id for other in others)])
+        *others, last = await new_accounts(local.services.users, MOST_MEMBERS - 1)
+    made = await ann.mutate(CREATE, kind="GROUP", memberIds=[bob.id, *others])
     conversation = made["conversation"]["id"]
     shown = await type_(bob, conversation)
-    await ann.mutate(ADD, conversationId=conversation, userIds=[last.id])
+    await ann.mutate(ADD, conversationId=conversation, userIds=[last])
     payload = await type_(ann, conversation)
 
     assert shown["expiresAt"] is not None

@@ -24,13 +24,12 @@ from services.clock import now
 from services.config import Settings
 from services.mongo import Database
 from services.presence import USERS
-from services.tasks import gather_some
 from services.tokens import Tokens, open_tokens
 from services.users import Role, Users
 from tests.bench import machine, results, servers
 from tests.clients import Api
 from tests.faults.harness import until
-from tests.local_api import local_api
+from tests.local_api import local_api, new_accounts
 from tests.raw_socket import TEXT, RawSocket, frame
 from tests.stack_process import StackProcess, running_stack
 
@@ -187,13 +186,9 @@ async def _measure(
 async def _people(settings: Settings, count: int) -> list[str]:
     """Return the ids of so many new accounts without a password."""
     database = Database(settings)
-    users = Users(database)
-    made = await gather_some(
-        users.create(handle=f"p{number}", display_name=None, password_hash="", roles=[Role.USER], now=now())
-        for number in range(count)
-    )
+    made = await new_accounts(Users(database), count)
     database.close()
-    return [user.id for user in made]
+    return made
 
 
 async def _connect(api: Api, tokens: Tokens, user_ids: Sequence[str], stack: AsyncExitStack) -> list[Client]:
