@@ -26,7 +26,11 @@ NOBODY = f"usr_{'0' * 26}"
 
 async def read(person: Person, *others: Person) -> list[Json]:
     """Return the presence of some people, as one of them reads it."""
-    response = await person.post(READ, {"ids": [other.id for other in others]})
+    return await read_ids(person, [other.id for other in others])
+
+
+async def read_ids(person: Person, user_ids: list[str]) -> list[Json]:
+    response = await person.post(READ, {"ids": user_ids})
     found: list[Json] = response["data"]["presence"]
     return found
 
