@@ -31,7 +31,7 @@ class Reaper:
         except RedisFailedError:
             return  # the next heartbeat finds it again
         for device, change in reaped:
-            self._note(device, change)
+            self._note(device.user_id, change)
         if instance_of(lease) != self._instance:
             _logger.warning("presence.reaped", lease=lease, devices=len(reaped))
 
@@ -44,16 +44,14 @@ class Reaper:
         # A grace, or too soon for a transition: whoever waits for the end of that may die before.
         is_waiting = bool(state.status) and not state.count
         if is_waiting:
-            nobody = Device(user_id, "")
-            self._note(nobody, await self._store.reap_device(nobody, "", None))
+            self._note(user_id, await self._store.settle(user_id))
         # A lease that nobody remembers is one that no reaper finds.
         strange = [(session_id, lease) for session_id, lease in state.devices if lease not in self.live]
         for session_id, lease in strange:
             if not await self._store.is_alive(lease):
-                device = Device(user_id, session_id)
-                self._note(device, await self._store.reap_device(device, lease, None))
+                self._note(user_id, await self._store.reap_device(Device(user_id, session_id), lease, None))
         return is_waiting or bool(strange)
 
-    def _note(self, device: Device, change: Change) -> None:
+    def _note(self, user_id: str, change: Change) -> None:
         if change.writes_seen:
-            self._last_seen.note(device.user_id, change.seen_ms)
+            self._last_seen.note(user_id, change.seen_ms)
