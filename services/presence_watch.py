@@ -202,13 +202,11 @@ class PresenceWatch:
         """See to what nobody may be left to do for these; return at whom to look again."""
         unsure: set[str] = set()
         for user_id, known in found.items():
-            if known.state is None:
-                continue
             try:
-                if await self._reaper.heal(user_id, known.state):
+                if known.state is not None and await self._reaper.heal(user_id, known.state):
                     unsure.add(user_id)
             except RedisFailedError:
-                unsure.add(user_id)
+                return set(found)  # the others would wait in vain as well
         return unsure
 
 
