@@ -389,7 +389,7 @@ async def test_a_thousand_connections_cost_no_more_than_one(processes: tuple[Pro
         async def commands() -> float:
             """Return how many commands Redis runs in a second, those inside of scripts included."""
             before, began = (await client.info("stats"))["total_commands_processed"], time.monotonic()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(2.0)
             after = (await client.info("stats"))["total_commands_processed"]
             return float(after - before) / (time.monotonic() - began)
 
@@ -400,8 +400,8 @@ async def test_a_thousand_connections_cost_no_more_than_one(processes: tuple[Pro
         await until(lambda: all(each.told for each in one.attendance._attendants.values()), "told", 30)
         states, _ = await two.service._store.read(users)
         deadline = time.monotonic() + 30
-        while (busy := await commands()) > idle * 1.2 and time.monotonic() < deadline:
+        while (busy := await commands()) > idle * 1.5 and time.monotonic() < deadline:
             pass  # some may still be told of
 
     assert [state.status for state in states] == [Status.ONLINE] * 1_000
-    assert busy <= idle * 1.2
+    assert busy <= idle * 1.5
