@@ -37,7 +37,7 @@ FEW = 10
 AT_ONCE = 200  # connecting
 NEAR = 10  # subscribers at the process of which executions are counted
 SETTLE_SECONDS = 5.0  # everything that connecting costs has been done
-READ_SIZE = 1 << 18
+READ_SIZE = 1 << 13  # of a socket: the process that is counted has its turn before all have been read
 PONG = frame(TEXT, b'{"type":"pong"}')
 WATCH = "subscription ($ids: [ID!]!) { presence(userIds: $ids) { userId status asOf validUntil connectionCount } }"
 
