@@ -398,9 +398,8 @@ async def test_a_thousand_connections_cost_no_more_than_one(processes: tuple[Pro
         for user_id in users:
             one.attendance.connect(user_id, f"s{user_id}")
         await until(lambda: all(each.told for each in one.attendance._attendants.values()), "told", 30)
-        states = [
-            state for run in batched(users, USERS, strict=True) for state in (await two.service._store.read(run))[0]
-        ]
+        store = two.service._store
+        states = [state for run in batched(users, USERS, strict=True) for state in (await store.read(run))[0]]
         deadline = time.monotonic() + 30
         while (busy := await commands()) > idle * 1.5 and time.monotonic() < deadline:
             pass  # some may still be told of
