@@ -23,8 +23,8 @@ from ulid import ULID
 from parley.execution import Engine, Operation, RequestRefused, codes, formatted, milliseconds_since
 from parley.frames import SharedText
 from parley.inbox import Inbox
+from parley.lanes import Reader as LatestReader
 from parley.latest import Latest
-from parley.latest import Reader as LatestReader
 from parley.protocol import NEXT_TAIL
 from parley.samples import Sampler
 from parley.session_notices import SessionFollower
