@@ -164,7 +164,9 @@ class Engine:
                 response = await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
         except TimeoutError:
             response = {"data": None, "errors": [_out_of_time(operation)]}
-        meter.request(operation.kind, operation.root, milliseconds_since(began), codes(response.get("errors", ())))
+        user_id = context.claims.user_id if context.claims else None
+        found = codes(response.get("errors", ()))
+        meter.request(operation.kind, operation.root, milliseconds_since(began), user_id, found)
         return response
 
     async def open_stream(self, executor: Executor[Any], request_id: str) -> Stream:

@@ -384,7 +384,8 @@ class Fanout:
         try:
             executor = self._engine.executor(operation, variables, context)
             stream = await self._engine.open_stream(executor, request_id)
-            meter.request(operation.kind, operation.root, milliseconds_since(began))
+            user_id = context.claims.user_id if context.claims else None
+            meter.request(operation.kind, operation.root, milliseconds_since(began), user_id)
             if isinstance(stream, PresenceStream | TypingStream):
                 return await self.latest.follow(
                     stream,

@@ -188,8 +188,12 @@ class Meter:
         self.count("answered", str(status))
         self.time("answered_ms", milliseconds=milliseconds)
 
-    def request(self, kind: str, root: str, milliseconds: float, codes: Sequence[str] = ()) -> None:
+    def request(
+        self, kind: str, root: str, milliseconds: float, user_id: str | None, codes: Sequence[str] = ()
+    ) -> None:
         """Count an operation that was executed, or a subscription that began, with the codes of its errors."""
+        if user_id is not None:
+            self.active.add(user_id)
         self.count("request", kind, root)
         self.time("request_ms", kind, root, milliseconds=milliseconds)
         if codes:

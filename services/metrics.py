@@ -17,7 +17,7 @@ from services.tasks import Tasks
 WINDOW_SECONDS: Final = 60
 LIVING_SLOTS: Final = 2  # a process that has reported in one of the newest two is there
 MOST_POINTS: Final = 3_000
-FRESH_SECONDS: Final = 1.0  # how long figures serve everybody in this process
+FRESH_SECONDS: Final = 0.9  # how long figures serve everybody in this process
 API: Final = "api:"
 
 

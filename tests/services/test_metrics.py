@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import override
 
 import pytest
@@ -134,9 +135,9 @@ async def test_every_process_sees_what_all_have_counted(
     for times, process in enumerate(processes, 1):
         process.meter.count("sent", times=times)
         process.meter.answered(200, 5.0)
-        process.meter.request("MUTATION", "sendMessage", 4.0, ["RATE_LIMITED"] if times == 1 else ())
-        process.meter.active |= {"ann", f"user {times}"}
-        process.meter.gauges["connections"] = lambda times=times: 10 * times
+        for user in ("ann", f"user {times}"):
+            process.meter.request("MUTATION", "sendMessage", 4.0, user, ["RATE_LIMITED"] if times == 1 else ())
+        process.meter.gauges["connections"] = partial(float, 10 * times)
     await report(*processes)
 
     found = await service.metrics()
@@ -145,8 +146,8 @@ async def test_every_process_sees_what_all_have_counted(
     assert found == other
     assert (found.instance_count, found.messages.sent, found.requests.count) == (3, 6, 3)
     (operation,) = found.requests.by_operation
-    assert (operation.operation, operation.count, operation.error_count) == ("sendMessage", 3, 1)
-    assert [(error.code, error.count) for error in found.errors] == [("RATE_LIMITED", 1)]
+    assert (operation.operation, operation.count, operation.error_count) == ("sendMessage", 6, 2)
+    assert [(error.code, error.count) for error in found.errors] == [("RATE_LIMITED", 2)]
     assert (found.users.active_last_minute, found.users.active_last_day) == (4, 4)
     assert found.connections.open == 60
 
