@@ -20,6 +20,8 @@ from services.attempts import is_forgotten
 from services.audit import COLLECTION as AUDIT
 from services.audit import kept_from
 from services.clock import now
+from services.erasure import COLLECTION as ERASURES
+from services.erasure import forget_documents, is_late
 from services.failures import described
 from services.leases import Leases
 from services.mongo import Collection, Database, Document
@@ -50,6 +52,7 @@ class Cleaning:
             _Pass(database["resets"], _is_dead_reset),
             _Pass(database[REVOCATIONS], _is_dead_revocation),
             _Pass(database[ATTEMPTS], is_forgotten),
+            _Late(database),
             _Oldest(database[AUDIT], partial(kept_from, days=audit_days)),
         )
 
@@ -101,6 +104,20 @@ class _Pass:
             if self._is_over(document, time):
                 await self._collection.delete_one({"_id": document["_id"]})
         self._after = page[-1]["_id"] if len(page) == PAGE else ""
+
+
+class _Late:
+    """The end of erasures: what requests that were under way wrote afterwards goes too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def go_on(self, time: datetime) -> None:
+        """Finish those that are due; there are never many."""
+        for erasure in await self._database[ERASURES].find({}, limit=PAGE):
+            if is_late(erasure, time):
+                await forget_documents(self._database, erasure)
+                await self._database[ERASURES].delete_one({"_id": erasure["_id"]})
 
 
 class _Oldest:

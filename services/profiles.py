@@ -34,8 +34,16 @@ class Profiles:
             CommitUnknown: it is not sure that the next read shows it.
         """
         user = await self._users.update_profile(user_id, changes)
-        await self._cache.forget(self._cache.key(_KIND, user_id))
+        await self.forget(user_id)
         return user
+
+    async def forget(self, user_id: str) -> None:
+        """See to it that nobody is shown any more what a person was before a change.
+
+        Raises:
+            CommitUnknown: that is not sure.
+        """
+        await self._cache.forget(self._cache.key(_KIND, user_id))
 
     async def _read(self, user_ids: list[str]) -> dict[str, Document]:
         found = await self._users.get_many(user_ids)

@@ -22,6 +22,7 @@ from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
 from services.epoch import epoch_of
+from services.erasure import Erasures
 from services.failures import described
 from services.feeds import Feeds
 from services.health import HealthChecks
@@ -82,6 +83,7 @@ class Services:
     sessions: Sessions
     revocations: Revocations
     accounts: Accounts
+    erasures: Erasures
     audit: Audit
     blocks: Blocks
     conversations: Conversations
@@ -162,6 +164,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ),
             revocations=revocations,
             accounts=Accounts(database, revocations.end),
+            erasures=Erasures(database, users=users, profiles=profiles, revocations=revocations, logs=logs),
             audit=Audit(database),
             blocks=blocks,
             conversations=conversations,

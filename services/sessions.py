@@ -370,7 +370,7 @@ class Sessions:
 
     async def of_user(self, user_id: str, now: datetime) -> list[Session]:
         """Return the user's live sessions, the oldest first."""
-        documents = await self._sessions.find({"_id": _range(user_id)})
+        documents = await self._sessions.find({"_id": sessions_of(user_id)})
         sessions = [Session.model_validate_doc(document) for document in documents]
         return [session for session in sessions if session.is_live(now)]
 
@@ -478,16 +478,16 @@ async def end_sessions(
 ) -> None:
     """End the sessions of a user, but the named one, and `revoke` their tokens."""
     await sessions.update_many(
-        {"_id": {**_range(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
+        {"_id": {**sessions_of(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
     )
     # Read afterwards: none of them can be renewed any more, so what they say of their tokens is the last word. Those
     # that were over before are among them, because whoever ended them may have died before this.
-    documents = await sessions.find({"_id": _range(user_id)})
+    documents = await sessions.find({"_id": sessions_of(user_id)})
     ended = (Session.model_validate_doc(document) for document in documents if document.get("revokedAt") is not None)
     await revoke({session.id: session.tokens_until for session in ended})
 
 
-def _range(user_id: str) -> dict[str, str]:
+def sessions_of(user_id: str) -> dict[str, str]:
     """Return the condition that the ids of the user's sessions fulfil."""
     prefix = f"ses_{user_id.removeprefix('usr_')}"
     return {"$gt": f"{prefix}_", "$lt": f"{prefix}`"}

@@ -11,9 +11,9 @@ AT_ONCE: Final = 8  # of many things that one caller waits for
 _logger = structlog.get_logger()
 
 
-async def gather_some[T](works: Iterable[Awaitable[T]]) -> list[T]:
+async def gather_some[T](works: Iterable[Awaitable[T]], at_once: int = AT_ONCE) -> list[T]:
     """Return what comes of all these, in their order, a few at a time: one caller must not take every connection."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(at_once)
 
     async def pass_gate(work: Awaitable[T]) -> T:
         async with gate:

@@ -199,6 +199,31 @@ class Users:
         """Suspend an account, or with None restore it; one that was erased stays as it is."""
         await self._users.update_one({"_id": user_id, "erasedAt": None}, {"$set": {"suspendedAt": at}})
 
+    async def erase(self, user_id: str, now: datetime) -> None:
+        """Leave of an account what its messages need: a sender who is nobody; once more changes nothing."""
+        fields = {
+            "handle": f"deleted-{user_id}",  # no handle that anybody can have has a hyphen
+            "displayName": "Deleted user",
+            "avatarUrl": None,
+            "passwordHash": "",
+            "roles": [Role.USER.value],
+            "suspendedAt": now,
+            "sharePresence": False,
+            "identity": None,
+            "erasedAt": now,
+        }
+        await self._users.update_one({"_id": user_id, "erasedAt": None}, {"$set": fields})
+
+    async def claimed(self, handle: str) -> str | None:
+        """Return whose a handle is, also of an account that is being erased; "" if it was let go, None if nobody's."""
+        form = handles.normalised(handle)
+        claim = form and await self._handles.find_one({"_id": form})
+        return str(claim["user"]) if claim else None
+
+    async def let_go(self, handle: str, user_id: str) -> None:
+        """Let nobody have a handle: it is never given again, and names no account."""
+        await self._handles.update_one({"_id": handle, "user": user_id}, {"$set": {"user": ""}})
+
     async def is_suspended(self, user_id: str) -> bool:
         """Return whether an account is suspended, as of at most a second ago."""
         now = asyncio.get_running_loop().time()
