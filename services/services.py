@@ -26,6 +26,7 @@ from services.erasure import Erasures
 from services.failures import described
 from services.feeds import Feeds
 from services.health import HealthChecks
+from services.identities import Identities
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
 from services.last_seen import LastSeen
@@ -35,6 +36,7 @@ from services.log_cache import LogCache
 from services.messages import Messages
 from services.mongo import Database
 from services.mutes import Mutes
+from services.oidc import Issuer
 from services.outbox import Outbox
 from services.passwords import Passwords
 from services.presence import PresenceService
@@ -81,6 +83,7 @@ class Services:
     profiles: Profiles
     tokens: Tokens
     sessions: Sessions
+    identities: Identities
     revocations: Revocations
     accounts: Accounts
     erasures: Erasures
@@ -148,20 +151,22 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         presence_watch = await stack.enter_async_context(
             PresenceWatch(redis, bus, store, presence, attendance=attendance, times=times).running()
         )
+        sessions = Sessions(
+            database,
+            users=users,
+            passwords=passwords,
+            tokens=tokens,
+            revocations=revocations,
+            settings=settings,
+        )
         yield Services(
             settings=settings,
             instance=instance,
             users=users,
             profiles=profiles,
             tokens=tokens,
-            sessions=Sessions(
-                database,
-                users=users,
-                passwords=passwords,
-                tokens=tokens,
-                revocations=revocations,
-                settings=settings,
-            ),
+            sessions=sessions,
+            identities=Identities(database, users=users, sessions=sessions, issuer=_issuer(settings)),
             revocations=revocations,
             accounts=Accounts(database, revocations.end),
             erasures=Erasures(database, users=users, profiles=profiles, revocations=revocations, logs=logs),
@@ -189,6 +194,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 parts={"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping},
             ),
         )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Issuer(settings.oidc_issuer, settings.oidc_audience)
 
 
 async def _warm(logs: Logs, outbox: Outbox) -> None:
