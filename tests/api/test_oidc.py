@@ -34,7 +34,7 @@ class LocalIssuer:
     """An issuer on this machine: discovery, keys, and tokens."""
 
     def __init__(self) -> None:
-        self.keys = {"one": rsa.generate_private_key(public_exponent=65_537, key_size=2_048)}
+        self.keys: dict[str, Any] = {"one": rsa.generate_private_key(public_exponent=65_537, key_size=2_048)}
         self.questions = 0  # for keys
         self.answers = True
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -84,7 +84,7 @@ class LocalIssuer:
             **claims,
         }
         content = {name: value for name, value in content.items() if value is not None}
-        return jwt.encode(content, key or self.keys.get(key_id), algorithm, headers={"kid": key_id})
+        return jwt.encode(content, key or self.keys[key_id], algorithm, headers={"kid": key_id})
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ async def test_keys_are_kept_until_their_deadline_and_a_new_one_is_asked_for(iss
     asked_once = issuer.questions
 
     old = issuer.token("ann")
-    issuer.keys = {"two": ec.generate_private_key(ec.SECP256R1())}  # type: ignore[dict-item]  # another kind of key
+    issuer.keys = {"two": ec.generate_private_key(ec.SECP256R1())}
     new = issuer.token("bob", key_id="two", algorithm="ES256")
     with pytest.raises(InvalidCredentials):
         await ours.verify(new, now)  # a stranger's key is not asked for at once
