@@ -148,6 +148,7 @@ class Erasures:
             except Unneeded:
                 return
             except Conflict:
+                await log.settle()
                 heir_id = await self._heir(log.conversation_id, user_id)
                 continue
             if isinstance(entry, MemberRemoved):
@@ -155,14 +156,13 @@ class Erasures:
 
     async def _heir(self, conversation_id: str, user_id: str) -> str | None:
         """Return who has been there for longest, of the moderators if there are any."""
-        found = await self._database["members"].find({**_range(f"{conversation_id}:"), "active": True})
-        others = [member for member in found if member["user"] != user_id]
-        heir = min(
-            others,
-            key=lambda member: (member["role"] != MemberRole.MODERATOR.value, member["joinedSequence"]),
-            default=None,
-        )
-        return None if heir is None else str(heir["user"])
+        found: list[Document] = []
+        bounds = {"$gt": f"{conversation_id}:", "$lt": f"{conversation_id}:~"}
+        while page := await self._database["members"].find({"_id": bounds}, limit=PAGE):
+            others = [member for member in page if member["active"] and member["user"] != user_id]
+            found = sorted([*found, *others], key=_seniority)[:1]
+            bounds = {**bounds, "$gt": page[-1]["_id"]}
+        return str(found[0]["user"]) if found else None
 
     async def _entries_of(self, log: Log, user_id: str) -> tuple[list[int], list[tuple[int, str]]]:
         """Return what the person has said, and with what they have reacted to which messages, as far as it stands."""
@@ -231,8 +231,13 @@ def is_late(erasure: Document, now: datetime) -> bool:
 
 
 async def _delete(collection: Collection, query: Document) -> None:
-    for document in await collection.find(query):
-        await collection.delete_one({"_id": document["_id"]})
+    while page := await collection.find(query, limit=PAGE):
+        for document in page:
+            await collection.delete_one({"_id": document["_id"]})
+
+
+def _seniority(member: Document) -> tuple[bool, int]:
+    return member["role"] != MemberRole.MODERATOR.value, member["joinedSequence"]
 
 
 def _of(entries: Iterable[Entry], user_id: str) -> Iterable[Entry]:

@@ -67,7 +67,7 @@ class Identities:
 
     async def _made(self, user_id: str, identity: str, person: Person, now: datetime) -> User | None:
         """Return the account after making it under this id; None where nobody can."""
-        for handle in _handles(person, identity):
+        for handle in _handles(person, user_id):
             try:
                 return await self._users.create(
                     handle=handle,
@@ -85,9 +85,9 @@ class Identities:
         return None
 
 
-def _handles(person: Person, identity: str) -> Iterator[str]:
-    """Give the handles to try, always the same for one person: two who try at once must not take two."""
-    chance = identity[-16:]
+def _handles(person: Person, user_id: str) -> Iterator[str]:
+    """Give the handles to try, always the same for one account: two who make it at once must not take two."""
+    chance = user_id[-16:]
     form = handles.normalised(person.preferred_username or "")
     if form is not None and form not in handles.RESERVED:
         yield form
