@@ -155,7 +155,7 @@ async def test_what_came_late_of_an_erased_person_is_removed_a_minute_later(mong
 
 
 async def test_an_erasure_that_is_not_done_is_left_to_who_does_it(mongo_database: Database) -> None:
-    erasure = {"_id": ids.user(), "handle": "ada", "identity": None, "conversations": [], "doneAt": None}
+    erasure: Document = {"_id": ids.user(), "handle": "ada", "identity": None, "conversations": [], "doneAt": None}
     await mongo_database["erasures"].insert_one(erasure)
 
     await cleaner(mongo_database, now=LATER).clean()
