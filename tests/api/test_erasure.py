@@ -188,6 +188,7 @@ async def test_of_an_erased_person_nothing_is_left_but_tombstones(
     assert await in_kafka(stack, [*words, handle]) == []
 
 
+@pytest.mark.slow
 async def test_an_erased_person_cannot_come_back_and_their_handle_is_never_given_again(
     api: Api, stack: StackProcess
 ) -> None:
@@ -252,6 +253,7 @@ async def test_what_is_sent_while_its_sender_is_erased_is_refused_or_erased(
             assert bodies <= {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies_at", ["_leave", "_entries_of", "_append_all"])
 async def test_an_erasure_that_died_midway_is_finished_by_the_next(
     api: Api, stack: StackProcess, dies_at: str, monkeypatch: pytest.MonkeyPatch
