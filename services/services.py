@@ -19,6 +19,7 @@ from services.bus import Bus
 from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
+from services.egress import Egress
 from services.epoch import epoch_of
 from services.failures import described
 from services.feeds import Feeds
@@ -38,6 +39,7 @@ from services.presence import PresenceService
 from services.presence_store import PresenceStore, PresenceTimes
 from services.presence_watch import PresenceWatch
 from services.profiles import Profiles
+from services.push_endpoints import PushEndpoints
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
@@ -50,6 +52,7 @@ from services.tokens import Tokens, open_tokens
 from services.typing import Typing, TypingEnds
 from services.unread import Unread
 from services.users import Users
+from services.vapid import open_vapid
 
 WARM: Final = 100  # conversations that a new process has in memory before anybody asks
 WARM_AFTER_SECONDS: Final = (
@@ -91,6 +94,8 @@ class Services:
     presence_watch: PresenceWatch
     attendance: Attendance
     typing: Typing
+    push_endpoints: PushEndpoints
+    push_public_key: str | None  # None where there is no Web Push
     cache: Cache
     streams: Streams
     limits: Limits
@@ -102,7 +107,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything; waits for MongoDB, not for Redis and Kafka, without which Parley starts as well."""
     instance = str(ULID()).lower()
     async with AsyncExitStack() as stack:
-        tokens = open_tokens(settings)
+        tokens, vapid = open_tokens(settings), open_vapid(settings)
         database = Database(settings)
         stack.callback(database.close)
         epoch = await epoch_of(database)
@@ -167,6 +172,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             presence_watch=presence_watch,
             attendance=attendance,
             typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds).running()),
+            push_endpoints=PushEndpoints(
+                database, Egress(networks=settings.push_networks, allows_http=settings.push_insecure), vapid
+            ),
+            push_public_key=None if vapid is None else vapid.public_key,
             cache=cache,
             streams=Streams(feeds, epoch),
             limits=Limits(redis, settings.rate_limits),
