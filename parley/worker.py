@@ -29,7 +29,6 @@ from services.mongo import Database
 from services.presence_store import PresenceStore, PresenceTimes
 from services.push_audience import PushAudience
 from services.push_endpoints import PushEndpoints
-from services.push_queue import PushQueue
 from services.push_sender import PushSender
 from services.pushes import Pushes, PushJob
 from services.redis import Redis
@@ -61,18 +60,17 @@ def create_worker(settings: Settings) -> ASGIApp:
     redis = Redis(settings.redis_url, presence_scripts.SCRIPTS)
     egress = Egress(networks=settings.push_networks, allows_http=settings.push_insecure)
     vapid, users = open_vapid(settings), Users(database)
-    endpoints, queue = PushEndpoints(database, egress, vapid), PushQueue(database)
+    endpoints = PushEndpoints(database, egress, vapid)
     pushes = Pushes(
         database,
         leases,
-        queue,
         endpoints,
         PushAudience(database, users, Blocks(database, users), endpoints, PresenceStore(redis, PresenceTimes())),
         PushSender(database, users, egress, vapid, preview=settings.push_preview),
     )
     jobs = (
         Activity(database),
-        PushJob(database, queue, endpoints, after=timedelta(seconds=settings.push_after_seconds)),
+        PushJob(database, endpoints, after=timedelta(seconds=settings.push_after_seconds)),
     )
 
     @asynccontextmanager

@@ -9,12 +9,12 @@ from services.push_endpoints import PushEndpointKind
 
 strawberry.enum(
     PushEndpointKind,
-    description="How an endpoint is told.",
+    description="How an endpoint is told: through a browser's push service, or by a request to a server.",
 )
 
 
 @strawberry.input(
-    description="The input of `registerPushEndpoint`: a Web Push subscription, or an https webhook signed with `secret`."
+    description="The input of `registerPushEndpoint`: a Web Push subscription, or a webhook signed with `secret`."
 )
 class RegisterPushEndpointInput:
     kind: PushEndpointKind = field("How the endpoint is told.")
@@ -27,8 +27,8 @@ class RegisterPushEndpointInput:
     )
     secret: str | None = strawberry.field(
         default=None,
-        description="For WEBHOOK: what its requests are signed with, 16 to 128 printable characters without spaces; after "
-        "`whsec_` they are base64, as in Standard Webhooks.",
+        description="For WEBHOOK: what its requests are signed with, 16 to 128 printable characters without spaces; "
+        "after `whsec_` they are base64, as in Standard Webhooks.",
     )
 
 
@@ -60,8 +60,8 @@ class PushMutations:
         resolvers.register_push_endpoint,
         RegisterPushEndpointInput,
         RegisterPushEndpointPayload,
-        "Have the caller told, there, of messages that they miss, for as long as the session lives. The same address again "
-        "replaces what was said of it; at most 10 for each user.",
+        "Have the caller told, there, of messages that they miss, for as long as the session lives. The same address "
+        "again replaces what was said of it; at most 10 for each user.",
     )
     remove_push_endpoint = mutation(
         resolvers.remove_push_endpoint,

@@ -1,4 +1,4 @@
-"""Removes what is over: ended sessions, reset links, revocations of tokens that have expired, and pushes of old messages.
+"""Removes what is over: ended sessions, reset links, revocations of expired tokens, and pushes of old messages.
 
 One worker does it at a time, a page of each collection in a round, and begins again where a collection ends. What is
 over stays so: two workers at once do the same, and nobody misses what is gone.

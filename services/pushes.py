@@ -56,9 +56,9 @@ class PushJob:
 
     name = "push"
 
-    def __init__(self, database: Database, queue: PushQueue, endpoints: PushEndpoints, *, after: timedelta) -> None:
+    def __init__(self, database: Database, endpoints: PushEndpoints, *, after: timedelta) -> None:
         self._decisions = database["push_decisions"]
-        self._queue = queue
+        self._queue = PushQueue(database)
         self._endpoints = endpoints
         self._after = after
 
@@ -91,7 +91,6 @@ class Pushes:
         self,
         database: Database,
         leases: Leases,
-        queue: PushQueue,
         endpoints: PushEndpoints,
         audience: PushAudience,
         sender: PushSender,
@@ -101,7 +100,7 @@ class Pushes:
         self._members = database["members"]
         self._entries = EntryStore(database)
         self._leases = leases
-        self._queue = queue
+        self._queue = PushQueue(database)
         self._endpoints = endpoints
         self._audience = audience
         self._sender = sender
