@@ -33,6 +33,8 @@ from services.push_sender import PushSender
 from services.pushes import Pushes, PushJob
 from services.redis import Redis
 from services.relay import Relay
+from services.search import SearchJob
+from services.search_build import SearchBuild
 from services.tasks import Tasks
 from services.topics import EVENTS
 from services.users import Users
@@ -70,6 +72,7 @@ def create_worker(settings: Settings) -> ASGIApp:
     )
     jobs = (
         Activity(database),
+        SearchJob(database),
         PushJob(database, endpoints, after=timedelta(seconds=settings.push_after_seconds)),
     )
 
@@ -84,6 +87,7 @@ def create_worker(settings: Settings) -> ASGIApp:
             tasks.spawn(migrate_kafka(settings, seconds=None))
             await stack.enter_async_context(relay.running())
             await stack.enter_async_context(cleaning.running())
+            await stack.enter_async_context(SearchBuild(database, leases).running())
             await stack.enter_async_context(redis.running())
             await stack.enter_async_context(egress.running())
             await stack.enter_async_context(pushes.running())

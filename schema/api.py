@@ -6,7 +6,7 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import conversations, events, health, nodes, presence, push, sessions, typing, users
+from resolvers import conversations, events, health, messages, nodes, presence, push, sessions, typing, users
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
 from schema.errors import InputError, RateLimitError
@@ -37,6 +37,11 @@ class Query:
     )
     presence: list[Presence] = resolved(
         presence.presence, list[Presence], "Whether people are there, in the order of their ids."
+    )
+    search_messages: Connection[Message] = resolved(
+        messages.search,
+        Connection[Message],
+        "The messages with all words of `query` that the caller may read, the newest first, as they are now.",
     )
     push_public_key: str | None = resolved(
         push.public_key,

@@ -31,6 +31,7 @@ from services.limits import Limits
 from services.log import Logs
 from services.log_cache import LogCache
 from services.messages import Messages
+from services.migration import make_indexes
 from services.mongo import Database
 from services.mutes import Mutes
 from services.outbox import Outbox
@@ -44,6 +45,7 @@ from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
 from services.revocations import Revocations
+from services.search import Search
 from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
@@ -87,6 +89,7 @@ class Services:
     senders: Senders
     logs: Logs
     messages: Messages
+    search: Search
     receipts: ReceiptService
     unread: Unread
     inboxes: Inboxes
@@ -111,6 +114,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         database = Database(settings)
         stack.callback(database.close)
         epoch = await epoch_of(database)
+        await make_indexes(database)
         passwords = await stack.enter_async_context(Passwords(threads=settings.password_threads))
         users = Users(database)
         blocks = Blocks(database, users)
@@ -133,6 +137,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         conversations = Conversations(database, logs, users, blocks, epoch)
         senders = Senders(logs, users, blocks)
         mutes = Mutes(database, conversations)
+        messages = Messages(database, logs, users, senders, epoch)
         profiles = Profiles(users, cache)
         last_seen = await stack.enter_async_context(LastSeen(database).running())
         times = PresenceTimes(idle_seconds=settings.away_seconds, valid_seconds=settings.presence_seconds)
@@ -164,7 +169,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             mutes=mutes,
             senders=senders,
             logs=logs,
-            messages=Messages(database, logs, users, senders, epoch),
+            messages=messages,
+            search=Search(database, logs, inboxes, messages),
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,
