@@ -15,7 +15,7 @@ from typing import Final
 from pymongo.errors import BulkWriteError
 
 from services import ids
-from services.entries import MessageDeleted, MessageEdited, MessageSent
+from services.entries import MAX_SEQUENCE, MessageDeleted, MessageEdited, MessageSent
 from services.entry_store import EntryStore
 from services.errors import BadUserInput
 from services.events import Event
@@ -229,11 +229,13 @@ def _phrases(query: str) -> list[list[str]]:
 
 
 def _document(sent: MessageSent) -> Document:
+    # Reactions and pins change no words, and after a deletion there is nothing newer.
+    applied = sent.state.newest_edit if sent.state.deleted_at is None else MAX_SEQUENCE
     return {
         "_id": f"{sent.conversation_id}:{_moment(sent.at)}:{sent.sequence:012d}",
         "conversation": sent.conversation_id,
         "words": " ".join(words_of(sent.current_body or "")),
-        "applied": sent.state.applied,
+        "applied": applied,
     }
 
 

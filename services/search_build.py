@@ -49,12 +49,12 @@ class SearchBuild:
         finally:
             await tasks.close()
             with suppress(PyMongoError):
-                await self._leases.release(LEASE)
+                await self.release()
 
     async def _keep_building(self) -> None:
         while True:
             try:
-                if await self._leases.hold(LEASE, now()) and await self.build():
+                if await self.build():
                     return
             except PyMongoError as error:
                 _logger.warning("search.waiting", error=described(error))
@@ -63,8 +63,16 @@ class SearchBuild:
             await asyncio.sleep(ROUND_SECONDS)
 
     async def ask(self) -> None:
-        """Have everything built again."""
+        """Have everything built again.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
         await self._meta.delete_one({"_id": "search"})
+
+    async def release(self) -> None:
+        """Let others build; raises as `ask`."""
+        await self._leases.release(LEASE)
 
     async def build(self) -> bool:
         """Go on with the building; return whether everything is built, False where somebody else goes on with it.
@@ -72,6 +80,8 @@ class SearchBuild:
         Raises:
             PyMongoError: MongoDB did not answer; it goes on from there the next time.
         """
+        if not await self._leases.hold(LEASE, now()):
+            return False
         note = await self._meta.find_one({"_id": "search"})
         after = note["after"] if note is not None and note["version"] == VERSION else ""
         while after is not None:

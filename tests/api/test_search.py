@@ -56,7 +56,7 @@ async def test_words_are_found_in_any_order_whatever_their_case_and_accents(api:
         f"cafeteria, {word}",
         f"{word}: 日本語のテスト",
         f"foo-bar and bar foo {word}",
-        f"{word.upper()} Ｆｕｌｌ width",
+        f"{word.upper()} \uff26\uff55\uff4c\uff4c width",
     ]
     await say(ann, room, *texts)
     await until_found(ann, word, texts[::-1])
