@@ -180,9 +180,9 @@ class PresenceStore:
 
         return dict(zip(user_ids, map(is_connected, states), strict=True))
 
-    async def settle(self, user_id: str) -> None:
+    async def settle(self, user_id: str) -> Change:
         """Compare what is to be seen of a user with what is, where whoever should have done so may be gone."""
-        await self.reap_device(Device(user_id, ""), "", None)
+        return await self.reap_device(Device(user_id, ""), "", None)
 
     async def have_read_again(self, user_id: str) -> None:
         """Tell those who watch a user to read again."""

@@ -37,6 +37,7 @@ from services.mutes import Mutes
 from services.outbox import Outbox
 from services.passwords import Passwords
 from services.presence import PresenceService
+from services.presence_reaper import Reaper
 from services.presence_store import PresenceStore, PresenceTimes
 from services.presence_watch import PresenceWatch
 from services.profiles import Profiles
@@ -143,11 +144,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         times = PresenceTimes(idle_seconds=settings.away_seconds, valid_seconds=settings.presence_seconds)
         store = PresenceStore(redis, times)
         presence = PresenceService(store, profiles, last_seen, bus, times)
+        reaper = Reaper(store, last_seen, instance)
         attendance = await stack.enter_async_context(
-            Attendance(redis, bus, store, last_seen, instance=instance, times=times).running()
+            Attendance(redis, bus, store, last_seen, reaper, instance=instance, times=times).running()
         )
         presence_watch = await stack.enter_async_context(
-            PresenceWatch(redis, bus, store, presence, attendance=attendance, times=times).running()
+            PresenceWatch(redis, bus, presence, reaper, times=times).running()
         )
         yield Services(
             settings=settings,
@@ -177,11 +179,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             presence=presence,
             presence_watch=presence_watch,
             attendance=attendance,
-            typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds).running()),
             push_endpoints=PushEndpoints(
                 database, Egress(networks=settings.push_networks, allows_http=settings.push_insecure), vapid
             ),
             push_public_key=None if vapid is None else vapid.public_key,
+            typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds, senders).running()),
             cache=cache,
             streams=Streams(feeds, epoch),
             limits=Limits(redis, settings.rate_limits),
