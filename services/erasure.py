@@ -28,6 +28,7 @@ from services.message_rules import erasing, unreacting_for_good
 from services.mongo import Collection, Database, Document
 from services.profiles import Profiles
 from services.revocations import Revocations
+from services.search import SearchJob
 from services.sessions import end_sessions, sessions_of
 from services.state import inbox_id, member_id
 from services.tasks import gather_some
@@ -62,6 +63,7 @@ class Erasures:
         self._revocations = revocations
         self._logs = logs
         self._audit = Audit(database)
+        self._search = SearchJob(database)
 
     async def find(self, name: str) -> str | None:
         """Return whose handle or id this is, also of somebody half erased; "" for an erased one, None for nobody's."""
@@ -91,6 +93,8 @@ class Erasures:
                 log, user_id, [(m, unreacting_for_good(user_id, m, emoji)) for m, emoji in reacted]
             )
             await log.settle()
+            # The job would do so as well, as soon as Kafka tells it.
+            await self._search.show(conversation_id, dict.fromkeys(said, 0))
         await forget_documents(self._database, erasure)
         if erasure["doneAt"] is None:
             await self._audit.record(AuditEventKind.ACCOUNT_ERASED, subject_id=user_id)
@@ -165,14 +169,14 @@ class Erasures:
         return str(found[0]["user"]) if found else None
 
     async def _entries_of(self, log: Log, user_id: str) -> tuple[list[int], list[tuple[int, str]]]:
-        """Return what the person has said, and with what they have reacted to which messages, as far as it stands."""
+        """Return what the person has said, and with what they have reacted to which messages; also what is gone."""
         said: list[int] = []
         reacted: dict[tuple[int, str], None] = {}
         after = 0
         while True:
             page = await self._logs.entries.read(log.conversation_id, after=after, limit=PAGE)
             for entry in _of(page, user_id):
-                if isinstance(entry, MessageSent) and entry.state.deleted_at is None:
+                if isinstance(entry, MessageSent):
                     said.append(entry.sequence)
                 elif isinstance(entry, ReactionAdded):
                     reacted[entry.message, entry.emoji] = None
@@ -213,7 +217,8 @@ async def forget_documents(database: Database, erasure: Document) -> None:
     for name, field in (("resets", "user"), ("reports", "reporter"), ("reported", "reporter")):
         await _delete(database[name], {field: user_id})
     await _delete(database["sessions"], {"_id": sessions_of(user_id)})
-    await database["seen"].delete_one({"_id": user_id})
+    for name in ("seen", "push_endpoints"):
+        await database[name].delete_one({"_id": user_id})
     if erasure["identity"] is not None:
         await database["identities"].delete_one({"_id": erasure["identity"]})
     if erasure["handle"] is not None:

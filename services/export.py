@@ -14,7 +14,7 @@ from services.state import member_id
 from services.users import User
 
 PAGE: Final = 800  # entries in one read
-_SECRETS: Final = frozenset({"family", "current", "previous", "passwordHash", "fingerprint"})
+_SECRETS: Final = frozenset({"family", "current", "previous", "passwordHash", "p256dh", "auth", "secret"})
 
 type Item = dict[str, Any]
 
@@ -38,6 +38,10 @@ class Export:
             yield _item("session", session)
         if (seen := await self._database["seen"].find_one({"_id": user_id})) is not None:
             yield _item("lastSeen", seen)
+        endpoints = await self._database["push_endpoints"].find_one({"_id": user_id})
+        for endpoint in (endpoints or {}).get("endpoints", ()):
+            fields = {name: value for name, value in endpoint.items() if name not in _SECRETS}
+            yield {**fields, "kind": "pushEndpoint", "type": endpoint["kind"]}
         if user.identity and (found := await self._database["identities"].find_one({"_id": user.identity})):
             yield _item("identity", found)
         for name, kind in (("blocks", "block"), ("mutes", "mute"), ("activity", "activity")):
