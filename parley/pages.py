@@ -36,6 +36,7 @@ def pages() -> list[BaseRoute]:
     """Return the routes of the messenger and of what the pages load."""
     return [
         Route("/", _app_page),
+        Route("/reset", _app_page),  # where `parley user reset-link` leads
         *(
             Mount(f"/{page}/assets", _Assets(directory=_ROOT / page / "assets", check_dir=False))
             for page in ("app", "graphiql")

@@ -57,6 +57,11 @@ export const LOGIN = mutation<Tokens, { handle: string; password: string; device
   "LoginInput",
   TOKENS,
 );
+export const RESET = mutation<Tokens, { token: string; newPassword: string; device: string }>(
+  "resetPassword",
+  "ResetPasswordInput",
+  TOKENS,
+);
 export const REFRESH = mutation<Tokens, { refreshToken: string }>("refreshSession", "RefreshSessionInput", TOKENS);
 export const LOGOUT = operation<{ logout: { sessionId: Id | null } }>("mutation Logout { logout { sessionId } }");
 

@@ -11,6 +11,7 @@ import { day, isSameDay } from "./times";
 
 const END_PIXELS = 40; // so close to the end counts as there
 const AHEAD = "600px 0px 0px 0px"; // how far before the top older messages are asked for
+const FLASH_MS = 1_600; // for which one that was looked for stands out
 const GROUP_MS = 5 * 60_000; // messages of one person within this stand together
 
 interface Props {
@@ -55,6 +56,18 @@ export function Timeline({ conversation, setIntent }: Props) {
     items[Math.max(0, Math.min(items.length - 1, next))]!.focus();
   };
 
+  /** Leads to a message, also where it has to be read first. */
+  const show = async (messageId: string) => {
+    if (!(await messenger.reach(id, messageId))) return;
+    requestAnimationFrame(() => {
+      const found = list.current?.querySelector<HTMLElement>(`[data-id="${CSS.escape(messageId)}"]`);
+      if (!found) return;
+      found.scrollIntoView({ block: "center" });
+      found.focus({ preventScroll: true });
+      found.animate({ background: ["var(--chosen)", "transparent"] }, { duration: FLASH_MS, easing: "ease-in" });
+    });
+  };
+
   return (
     <div className="timeline-place">
       <div className="timeline" ref={box}>
@@ -93,6 +106,7 @@ export function Timeline({ conversation, setIntent }: Props) {
                   isFollowing={isTogether(before, message)}
                   isCurrent={message.id === current}
                   choose={setChosen}
+                  show={(messageId) => void show(messageId)}
                   setIntent={setIntent}
                 />
               </li>
