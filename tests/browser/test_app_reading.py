@@ -45,9 +45,7 @@ async def test_addresses_in_a_message_are_links_and_nothing_else_is(
         await window.sign_in(ann)
         await window.open("Engines")
         links = window.message("See").locator(".message-body a")
-        found = [
-            [await link.get_attribute(name) for name in ("href", "target", "rel")] for link in await links.all()
-        ]
+        found = [[await link.get_attribute(name) for name in ("href", "target", "rel")] for link in await links.all()]
 
         assert found == [
             [address, "_blank", "noopener noreferrer"] for address in ("https://example.org/a?b=c#d", "http://e.org/x")

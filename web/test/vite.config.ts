@@ -1,7 +1,14 @@
 import { defineConfig } from "vite";
 
-// Makes of a test one file that Node.js runs: `vite build --ssr test/x.test.ts --outDir …`.
+// Makes of each test a file that Node.js runs: `vite build --outDir …`.
+const TESTS = ["positions", "resume", "state"];
+
 export default defineConfig({
   ssr: { noExternal: true },
-  build: { target: "node20", minify: false },
+  build: {
+    target: "node20",
+    minify: false,
+    ssr: true,
+    rollupOptions: { input: TESTS.map((name) => `test/${name}.test.ts`) },
+  },
 });
