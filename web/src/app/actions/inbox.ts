@@ -158,8 +158,8 @@ export class Inbox {
     if (!conversations[id]) return void this.join(update);
     this.store.dispatch({ type: "update", update });
     if (update.__typename === "MessageSent" && update.message.sender.id !== viewer?.id) this.marks.arrived(id);
-    const isOwnReceipt = update.__typename === "ReceiptMoved" && update.userId === viewer?.id;
-    if (isOwnReceipt && this.store.state().conversations[id]!.unread > 0) void this.summarise(id).catch(() => {});
+    if (isForTheApi(update, viewer?.id, this.store.state().conversations[id]!.unread))
+      void this.summarise(id).catch(() => {});
   }
 
   /** Read a conversation that the viewer has come into, then apply what has happened there meanwhile. */
@@ -178,5 +178,17 @@ export class Inbox {
     }
     for (const update of updates) this.store.dispatch({ type: "update", update });
     this.marks.arrived(id);
+  }
+}
+
+/** Whether only the API knows what follows: how many are unread after a place in the middle, who may write now. */
+function isForTheApi(update: Update, viewerId: Id | undefined, unread: number): boolean {
+  switch (update.__typename) {
+    case "ReceiptMoved":
+      return update.userId === viewerId && unread > 0;
+    case "MemberRoleChanged":
+      return update.member.user.id === viewerId;
+    default:
+      return update.__typename === "ConversationChanged";
   }
 }

@@ -35,6 +35,7 @@ const MEMBER = `{ user ${USER} role joinedAt deliveredSequence readSequence }`;
 const MESSAGE = `{
   id conversationId sequence sender ${USER} body clientMessageId
   replyTo { id body sender ${USER} }
+  attachments { name url mediaType sizeBytes }
   reactions { emoji count users ${USER} }
   version createdAt editedAt deletedAt pinnedAt status
 }`;

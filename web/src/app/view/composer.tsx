@@ -87,9 +87,8 @@ export function Composer({ conversation, intent, setIntent }: Props) {
   };
 
   if (archivedAt || !canSend.allowed) {
-    return (
-      <p className="composer-closed">{archivedAt ? "This conversation is archived." : "You cannot write here."}</p>
-    );
+    const reason = archivedAt ? "This conversation is archived." : canSend.reason;
+    return <p className="composer-closed">{reason ?? "You cannot write here."}</p>;
   }
   const isEdit = intent?.kind === "edit";
   return (

@@ -1,12 +1,13 @@
 /** One message, and what can be done with it. */
 import { useState, type KeyboardEvent } from "react";
 
-import type { Message, Quotation, Reaction } from "../api/types";
+import type { Attachment, Message, Quotation, Reaction } from "../api/types";
 import type { Conversation, Outgoing } from "../state/state";
 import { Avatar, hueOf } from "./avatar";
 import { useKnown, useMessenger } from "./context";
 import type { Intent } from "./conversation";
 import { Icon, type IconName } from "./icon";
+import { size } from "./sizes";
 import { Ticks } from "./ticks";
 import { clock, full } from "./times";
 import { Words } from "./words";
@@ -56,6 +57,7 @@ export function MessageItem({ message, conversation, isFollowing, isCurrent, cho
           <span className="message-body">
             {message.body === null ? <em>Message deleted</em> : <Words text={message.body} isCurrent={isCurrent} />}
           </span>
+          {message.attachments.length > 0 && <Attachments attachments={message.attachments} isCurrent={isCurrent} />}
           <span className="message-meta">
             {message.pinnedAt && <span>pinned</span>}
             {message.editedAt && !message.deletedAt && <span>edited</span>}
@@ -85,6 +87,22 @@ export function MessageItem({ message, conversation, isFollowing, isCurrent, cho
         />
       )}
     </article>
+  );
+}
+
+function Attachments({ attachments, isCurrent }: { attachments: Attachment[]; isCurrent: boolean }) {
+  return (
+    <ul className="attachments" aria-label="Attachments">
+      {attachments.map(({ name, url, sizeBytes }, index) => (
+        <li key={index}>
+          <a href={url} target="_blank" rel="noopener noreferrer" tabIndex={isCurrent ? 0 : -1}>
+            <Icon name="file" />
+            <span className="attachment-name">{name}</span>
+            <small>{size(sizeBytes)}</small>
+          </a>
+        </li>
+      ))}
+    </ul>
   );
 }
 

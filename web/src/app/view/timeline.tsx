@@ -88,14 +88,16 @@ export function Timeline({ conversation, setIntent }: Props) {
         <ol ref={list} className="messages" onKeyDown={move} aria-label="Messages, oldest first">
           {messages.map((message, index) => {
             const before = messages[index - 1];
+            const isFirstOfDay = !before || !isSameDay(before.createdAt, message.createdAt);
+            const isFirstNew = message.id === firstNew;
             return (
               <li key={keyOf(message)} data-sequence={message.sequence}>
-                {(!before || !isSameDay(before.createdAt, message.createdAt)) && (
+                {isFirstOfDay && (
                   <p className="day">
                     <span>{day(message.createdAt)}</span>
                   </p>
                 )}
-                {message.id === firstNew && (
+                {isFirstNew && (
                   <p className="day new">
                     <span>New messages</span>
                   </p>
@@ -103,7 +105,7 @@ export function Timeline({ conversation, setIntent }: Props) {
                 <MessageItem
                   message={message}
                   conversation={conversation}
-                  isFollowing={isTogether(before, message)}
+                  isFollowing={!isFirstOfDay && !isFirstNew && isTogether(before, message)}
                   isCurrent={message.id === current}
                   choose={setChosen}
                   show={(messageId) => void show(messageId)}
@@ -134,8 +136,8 @@ function keyOf({ id, sender, clientMessageId }: Message): string {
   return clientMessageId ? `${sender.id} ${clientMessageId}` : id;
 }
 
-function isTogether(before: Message | undefined, message: Message): boolean {
-  if (!before || before.sender.id !== message.sender.id || message.replyTo) return false;
+function isTogether(before: Message, message: Message): boolean {
+  if (before.sender.id !== message.sender.id || message.replyTo) return false;
   return Date.parse(message.createdAt) - Date.parse(before.createdAt) < GROUP_MS;
 }
 
