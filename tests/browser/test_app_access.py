@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser.window import NARROW, WIDE, opened, titled
 from tests.clients import PASSWORD, Api
@@ -35,7 +35,7 @@ async def _violations(page: Page) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 async def test_no_state_breaks_a_rule_of_accessibility(
-    browser: Browser, api: Api, parley_url: str, viewport: ViewportSize
+    browser: Browser, api: Api, parley_url: str, viewport: dict[str, int]
 ) -> None:
     ann, bob, eve = [await api.register() for _ in range(3)]
     conversation = await titled(ann, "Engines", bob, eve)

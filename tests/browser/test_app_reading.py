@@ -48,8 +48,7 @@ async def test_addresses_and_attachments_of_a_message_are_links_and_nothing_else
         "mediaType": "application/pdf",
         "sizeBytes": 1_500_000,
     }
-    fields = {"conversationId": conversation, "body": "🎉🏔️", "clientMessageId": "file"}
-    await ann.mutate(SEND_MORE, **fields, attachments=[file])
+    await ann.mutate(SEND_MORE, conversationId=conversation, body="🎉🏔️", clientMessageId="file", attachments=[file])
     async with opened(browser, parley_url) as window:
         await window.sign_in(ann)
         await window.open("Engines")
