@@ -4,17 +4,17 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 `application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from graphql import GraphQLError
-from slowapi import Limiter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from parley import admission
 from parley.execution import Engine, Errors, RequestRefused, formatted
+from parley.plain_limits import PlainLimiter
 from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
@@ -28,7 +28,6 @@ from services.tokens import Claims, Tokens
 BODY_BYTES = 256 * 1024
 JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"
-PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from an address
 
 
 class GraphQLOverHTTP:
@@ -217,9 +216,9 @@ def plain_routes(settings: Settings) -> list[Route]:
     Whoever asks how the parts are makes this process ask them: not as often as one likes. The two that load balancers
     ask have no limit, because an answer that is refused would take the process out of service.
     """
-    limiter = plain_limiter(settings)
+    limited = PlainLimiter(settings)
     return [
-        Route("/health", limiter.limit(PLAIN_LIMIT)(health)),
+        Route("/health", limited(health)),
         Route("/health/live", live),
         Route("/health/ready", ready),
     ]
@@ -227,14 +226,4 @@ def plain_routes(settings: Settings) -> list[Route]:
 
 def key_route(settings: Settings) -> Route:
     """Return the route of the keys that verify access tokens."""
-    return Route("/.well-known/jwks.json", plain_limiter(settings).limit(PLAIN_LIMIT)(jwks))
-
-
-def plain_limiter(settings: Settings) -> Limiter:
-    """Return what counts requests to a plain route, by address and in this process alone: they change nothing."""
-    return Limiter(
-        key_func=lambda request: request.state.origin.address,
-        strategy="moving-window",
-        storage_uri="memory://",
-        enabled=settings.rate_limits.are_on,
-    )
+    return Route("/.well-known/jwks.json", PlainLimiter(settings)(jwks))

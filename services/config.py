@@ -101,6 +101,12 @@ class Settings(BaseSettings):
         default_factory=limit_rules.Rules,
         description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",
     )
+    sockets_per_user: int = Field(
+        default=50, ge=1, description="Sockets that a user may have open at a process, of all sessions together."
+    )
+    sockets_per_address: int = Field(
+        default=500, ge=1, description="Sockets that may be open at a process from one address."
+    )
 
     away_seconds: float = Field(
         default=300.0, gt=0, description="After how long without an operation a device counts as away."

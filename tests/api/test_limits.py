@@ -425,6 +425,20 @@ async def test_plain_routes_have_a_limit_but_those_that_load_balancers_ask(house
     refused = await house.api.http.get(f"{house.api.url}/health")
     probes = await asyncio.gather(*(get("/health/live") for _ in range(130)))
 
-    assert refused.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
-    assert int(refused.headers["retry-after"]) <= 60
+    (error,) = refused.json()["errors"]
+    assert error["extensions"]["code"] == "RATE_LIMITED"
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert error["extensions"]["retryAfterMs"] == int(refused.headers["retry-after"]) * 1_000
+    assert refused.headers["ratelimit"].startswith('"plain";r=0;t=')
     assert set(probes) == {200}
+
+
+async def test_plain_routes_say_what_is_left_of_a_limit_that_can_be_set(stack: StackProcess) -> None:
+    async with local_api(stack, rate_limits="plain=2/30") as served, Api(served.url) as api:
+        answers = [await api.http.get(f"{api.url}/health") for _ in range(3)]
+        other = await api.http.get(f"{api.url}/.well-known/jwks.json")
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"plain";q=2;w=30'}
+    assert [answer.headers["ratelimit"].split(";")[1] for answer in answers] == ["r=1", "r=0", "r=0"]
+    assert other.status_code == 200, "each route has a window of its own"
