@@ -253,7 +253,7 @@ class Messages:
             Conflict: the client id was used for another message.
         """
         given = NewMessage.of(body=body, client_message_id=client_message_id, attachments=attachments)
-        body, attachments = given.body, [Attachment(**dict(attachment)) for attachment in given.attachments]
+        body, attachments = given.body, tuple(Attachment(**dict(attachment)) for attachment in given.attachments)
         if ids.kind(conversation_id) != "cnv":
             raise NotFound("There is no such conversation.", ("input", "conversationId"))
         reply_to = None if reply_to_id is None else _quoted(reply_to_id, conversation_id)

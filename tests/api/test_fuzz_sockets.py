@@ -1,4 +1,4 @@
-"""Sockets that are sent whatever comes to mind: each answers as clients know it, or closes with a code that they know."""
+"""Sockets that are sent whatever comes to mind: each answers in codes that clients know, or closes with one."""
 
 import asyncio
 import random
