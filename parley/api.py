@@ -35,6 +35,7 @@ class State(TypedDict):
     health: HealthChecks
     tokens: Tokens
     sockets: Sockets
+    shows_schema: bool
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> ASGIApp:
                     "health": services.health,
                     "tokens": services.tokens,
                     "sockets": sockets,
+                    "shows_schema": settings.allows_introspection,
                 }
             finally:
                 await sockets.close()
@@ -96,6 +98,7 @@ def _check_names(limited: frozenset[str]) -> None:
 async def _graphql(request: Request) -> Response:
     if (
         request.method == "GET"
+        and request.state.shows_schema
         and "query" not in request.query_params
         and "text/html" in request.headers.get("accept", "")
     ):

@@ -319,6 +319,22 @@ async def test_wrong_passwords_count_for_the_account_and_for_the_address(house: 
     assert [payload["userErrors"][0]["code"] for payload in others] == ["INVALID_CREDENTIALS"] * 5 + ["RATE_LIMITED"]
 
 
+async def test_many_logins_in_one_document_count_each(house: House) -> None:
+    ann = await house.api.register()
+    house.move()
+    logins = " ".join(
+        f'a{n}: login(input: {{ handle: "{ann.handle}", password: "wrong {n}" }}) {{ userErrors {{ code }} }}'
+        for n in range(15)
+    )
+
+    answer = await house.api.post(f"mutation {{ {logins} }}")
+
+    codes = Counter(payload["userErrors"][0]["code"] for payload in answer["data"].values())
+    assert codes["INVALID_CREDENTIALS"] <= 4, "registering was the first of five"
+    assert codes.total() == 15
+    assert codes.keys() == {"INVALID_CREDENTIALS", "RATE_LIMITED"}
+
+
 async def test_the_viewer_sees_what_is_left_and_looking_costs_the_request_only(house: House) -> None:
     ann = await house.api.register()
 
