@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     )
     introspection: bool | None = Field(
         default=None,
-        description="Whether clients may ask for the schema; when left out, on the embedded stack only.",
+        description="Whether clients may ask for the schema and GraphiQL; when left out, on the embedded stack only.",
     )
     rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
         default_factory=limit_rules.Rules,
