@@ -7,9 +7,11 @@ many; without it a share is sent that takes seconds.
 import asyncio
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import psutil
+from graphql import get_introspection_query
 
 from tests.clients import Api, Json, Person
 from tests.stack_process import StackProcess
@@ -17,7 +19,7 @@ from tests.stack_process import StackProcess
 SHARE: Final = 600
 CASES: Final = int(os.environ.get("FUZZ_CASES", SHARE))
 FLAT_BYTES: Final = 48 * 2**20  # by which the memory of a process may differ, however much it was sent
-WARMING: Final = 600  # documents that fill the memory which a process keeps for those that it has seen
+WARMING: Final = 150  # long documents: they fill the memory which a process keeps for those that it has seen
 
 CODES: Final = frozenset(
     {
@@ -109,10 +111,11 @@ class World:
     ann: Person
     names: tuple[str, ...]  # ids, cursors and handles
 
-    @classmethod
-    def prepared(cls, stack: StackProcess) -> "World":
-        """Make people who talk, and fill the memory that processes keep for documents."""
-        return asyncio.run(_prepared(stack))
+
+@cache
+def world(stack: StackProcess) -> World:
+    """Make people who talk, and fill the memory that processes keep for documents; once for each stack."""
+    return asyncio.run(_prepared(stack))
 
 
 async def _prepared(stack: StackProcess) -> World:
@@ -125,5 +128,5 @@ async def _prepared(stack: StackProcess) -> World:
     for url in stack.urls:
         async with Api(url) as api:
             for number in range(WARMING):
-                await api.post(f"# {number} {'x' * 350}\n{{ health {{ status {'version ' * 8} }} }}")
+                await api.post(f"# {number}\n{get_introspection_query()}")
     return World(ann, names)

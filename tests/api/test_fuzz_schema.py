@@ -15,7 +15,7 @@ from schemathesis.graphql import nodes
 
 from schema.api import graphql_schema
 from tests.clients import PASSWORD, REGISTER, Json
-from tests.fuzz import CASES, Watch, World, judge
+from tests.fuzz import CASES, Watch, judge, world
 from tests.stack_process import StackProcess
 
 SCHEMA = schemathesis.graphql.from_dict(dict(introspection_from_schema(graphql_schema())))
@@ -66,7 +66,7 @@ class Sender:
 
 @pytest.fixture(scope="module")
 def sender(stack: StackProcess) -> Iterator[Sender]:
-    _names[:] = World.prepared(stack).names
+    _names[:] = world(stack).names
     watch, sender = Watch.over(stack), Sender(stack)
     watch.look()
     yield sender

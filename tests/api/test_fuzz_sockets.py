@@ -9,7 +9,7 @@ import pytest
 
 from parley.protocol import CloseCode
 from tests.clients import INBOX, MARK_READ, SEND, UPDATES, Api, Json
-from tests.fuzz import CASES, Watch, World, judge, judge_error
+from tests.fuzz import CASES, Watch, World, judge, judge_error, world
 from tests.hostile import CORPUS
 from tests.raw_socket import CLOSE, PONG, TEXT, RawSocket, frame, request
 from tests.stack_process import StackProcess
@@ -54,13 +54,8 @@ ODD: tuple[Any, ...] = (
 
 
 @pytest.fixture(scope="module")
-def world(stack: StackProcess) -> World:
-    return World.prepared(stack)
-
-
-@pytest.fixture(scope="module")
-def watch(stack: StackProcess, world: World) -> Watch:
-    assert world
+def watch(stack: StackProcess) -> Watch:
+    assert world(stack).names
     watch = Watch.over(stack)
     watch.look()
     return watch
@@ -181,15 +176,14 @@ class Fuzzer:
         return request(**{name: self._chance.choice(["", "null", "https://evil.example", "13", "a, b"])})
 
 
-async def test_whatever_a_socket_is_sent_it_is_answered_in_codes(
-    stack: StackProcess, world: World, watch: Watch
-) -> None:
+async def test_whatever_a_socket_is_sent_it_is_answered_in_codes(stack: StackProcess, watch: Watch) -> None:
     parts = 10 if CASES > 5_000 else 1
     cases = 0
     async with Api(stack.urls[0]) as api, Api(stack.urls[1]) as other:
         for part in range(parts):
             fuzzers = [
-                Fuzzer((api, other)[number % 2], world, SEED + part * AT_ONCE + number) for number in range(AT_ONCE)
+                Fuzzer((api, other)[number % 2], world(stack), SEED + part * AT_ONCE + number)
+                for number in range(AT_ONCE)
             ]
             await asyncio.gather(*(fuzzer.run(CASES // 2 // parts // AT_ONCE) for fuzzer in fuzzers))
             cases += sum(fuzzer.cases for fuzzer in fuzzers)
