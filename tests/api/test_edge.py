@@ -55,7 +55,7 @@ async def test_graphiql_is_there_where_the_schema_may_be_seen(api: Api, stack: S
         hidden = await closed.http.get(f"{closed.url}/graphql", headers=accept)
 
     assert "worker-src 'self'" in shown.headers["content-security-policy"] or shown.status_code == 503  # not built
-    assert (hidden.status_code, hidden.headers["content-type"]) == (400, "application/json; charset=utf-8")
+    assert (hidden.status_code, hidden.headers["content-type"]) == (406, "application/json; charset=utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
