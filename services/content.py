@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -86,14 +87,14 @@ def valid_file_url(url: str) -> str:
     Raises:
         ValueError: clients could not open it, or not all of them alike.
     """
-    if not _is_https(url):
+    if not is_web_address(url):
         raise ValueError(f"A file's address begins with https:// and has at most {URL_CHARACTERS} characters.")
     return url
 
 
 def valid_picture(url: str) -> str:
     """Return a picture's address. Raises as `valid_file_url` does."""
-    if not _is_https(url):
+    if not is_web_address(url):
         raise ValueError(f"A picture has an https address of at most {URL_CHARACTERS} characters.")
     return url
 
@@ -120,13 +121,13 @@ def valid_size(size_bytes: int) -> int:
     return size_bytes
 
 
-def _is_https(url: str) -> bool:
+def is_web_address(url: str, schemes: Sequence[str] = ("https",)) -> bool:
     """Whether it is an https address that every client reads alike: ASCII, no spaces, a host, no password."""
     if len(url) > URL_CHARACTERS or not url.isascii() or not url.isprintable() or {*' \\"<>'} & {*url}:
         return False
     try:
         parts = urlsplit(url)
-        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+        return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
     except ValueError:  # a port that is no number, a bracket that does not close
         return False
 
