@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 
 from services import ids
 from services.append import Decide
@@ -186,7 +187,7 @@ class Conversations:
         given = ConversationChange.of(**changes).model_dump(exclude_unset=True)
         log = await self._for_member(actor_id, conversation_id)
         await self._append(
-            log, actor_id, conversation_change(actor_id, ConversationChanges(**given)), concerns=(actor_id,)
+            log, actor_id, conversation_change(actor_id, cast("ConversationChanges", given)), concerns=(actor_id,)
         )
         return _snapshot(log)
 
