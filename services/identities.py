@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services import handles, ids
 from services.audit import Audit, AuditEventKind
-from services.errors import Conflict, Forbidden, InvalidCredentials, InvalidInput, Overloaded
+from services.errors import Conflict, Forbidden, InvalidCredentials, Overloaded
 from services.mongo import Collection, Database
 from services.oidc import Issuer, Person
 from services.sessions import Sessions, SignedIn
@@ -98,5 +98,5 @@ def _handles(person: Person, user_id: str) -> Iterator[str]:
 def _display_name(person: Person) -> str | None:
     try:
         return handles.display_name(person.name or "")
-    except InvalidInput:
+    except ValueError:
         return None
