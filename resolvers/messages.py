@@ -7,8 +7,8 @@ import strawberry
 
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
-from services.entries import MessageChange, MessageEdited, MessageSent
 from services.limit_rules import Bucket
+from services.message_entries import MessageChange, MessageEdited, MessageSent
 from services.message_state import Attachment, Reaction
 from services.messages import Message, message_as_edited, message_as_sent
 from services.users import User

@@ -17,7 +17,8 @@ import structlog
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from services.clock import now
-from services.entries import Draft, Entry
+from services.entries import Draft
+from services.entry import Entry
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.failures import described
 from services.mongo import DUPLICATE_KEY

@@ -10,7 +10,9 @@ from typing import Self
 
 import orjson
 
-from services.entries import ConversationCreated, Entry, MessageChange
+from services.entries import ConversationCreated
+from services.entry import Entry
+from services.message_entries import MessageChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

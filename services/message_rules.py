@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.append import Decide
-from services.entries import (
-    ConversationKind,
-    Draft,
-    MemberRole,
+from services.entries import ConversationKind, Draft, MemberRole
+from services.errors import Conflict, Forbidden, InvalidInput, NotFound
+from services.membership import Unneeded, active_member, require_sender, require_writer
+from services.message_entries import (
     MessageChange,
     MessageDeleted,
     MessageEdited,
@@ -21,8 +21,6 @@ from services.entries import (
     ReactionAdded,
     ReactionRemoved,
 )
-from services.errors import Conflict, Forbidden, InvalidInput, NotFound
-from services.membership import Unneeded, active_member, require_sender, require_writer
 from services.message_state import Attachment
 from services.state import Conversation, Member, State
 

@@ -14,10 +14,12 @@ from services.append import Decide
 from services.clock import now
 from services.content import names_in, valid_attachments, valid_body, valid_emoji, valid_reason
 from services.conversations import valid_client_id
-from services.entries import MessageEdited, MessageSent, entry_id, from_document
+from services.entries import from_document
+from services.entry import entry_id
 from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, RateLimited, UserError
 from services.log import Log, Logs
 from services.membership import Unneeded
+from services.message_entries import MessageEdited, MessageSent
 from services.message_rules import (
     Names,
     deleting,

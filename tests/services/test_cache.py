@@ -10,8 +10,10 @@ from services import ids
 from services.cache import Cache, Grant, Trust
 from services.clock import now
 from services.entries import ConversationCreated as Created
-from services.entries import ConversationKind, Entry, MemberAdded, MemberRole, MessageSent
+from services.entries import ConversationKind, MemberAdded, MemberRole
+from services.entry import Entry
 from services.log_cache import LogCache, News, Tail
+from services.message_entries import MessageSent
 from services.mongo import Database
 from services.receipt_cache import ReceiptCache
 from services.receipts import Marker, Receipts
