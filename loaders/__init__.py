@@ -9,11 +9,13 @@ from loaders.limits import standings_by_bucket
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
 from loaders.presence import presence_by_user
-from loaders.receipts import Reader, receipts_by_conversation, receipts_by_reader
+from loaders.receipts import Reader, floors_by_conversation, receipts_by_reader
 from loaders.senders import Sender, by_sender
 from loaders.users import users_by_id
+from services.delivery import Floor
 from services.limits import Allowance, Standing
-from services.messages import Message, Place
+from services.message import Message
+from services.messages import Place
 from services.mutes import Muter
 from services.presence import Presence
 from services.receipts import Receipts
@@ -30,7 +32,7 @@ class Loaders:
     presence: DataLoader[str, Presence]
     mutes: DataLoader[Muter, datetime | None]
     receipts: DataLoader[Reader, Receipts | None]
-    all_receipts: DataLoader[str, list[Receipts]]  # of a conversation's active members
+    floors: DataLoader[str, Floor]  # of a conversation's active members
     messages: DataLoader[Place, Message | None]
     send_permissions: DataLoader[Sender, SendPermission]
     blocks: DataLoader[Sender, bool]  # whether one keeps the user from writing there
@@ -44,7 +46,7 @@ def make_loaders(services: Services, allowance: Allowance) -> Loaders:
         presence=DataLoader(load_fn=presence_by_user(services.presence)),
         mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
         receipts=DataLoader(load_fn=receipts_by_reader(services.receipts)),
-        all_receipts=DataLoader(load_fn=receipts_by_conversation(services.receipts)),
+        floors=DataLoader(load_fn=floors_by_conversation(services.receipts)),
         messages=DataLoader(load_fn=messages_by_place(services.messages)),
         send_permissions=DataLoader(load_fn=by_sender(services.senders.permissions)),
         blocks=DataLoader(load_fn=by_sender(services.senders.blocked)),

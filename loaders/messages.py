@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from services.messages import Message, Messages, Place
+from services.message import Message
+from services.messages import Messages, Place
 
 
 def messages_by_place(messages: Messages) -> Callable[[list[Place]], Awaitable[list[Message | None]]]:

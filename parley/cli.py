@@ -304,7 +304,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-    """Put the newest figures of `parley bench targets` and `history` into docs/performance.md, and draw its plots."""
+    """Put the newest figures of `targets`, `read` and `history` into docs/performance.md, and draw its plots."""
     _bench("report").main()
 
 

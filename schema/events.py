@@ -38,7 +38,10 @@ class MessageEdited(ConversationEvent):
     message: Message = resolved(messages.edited_message, Message, "The message, with the body of this edit.")
 
 
-@view(message_entries.MessageDeleted, "A message was deleted: its body, mentions, attachments, reactions and pin are gone.")
+@view(
+    message_entries.MessageDeleted,
+    "A message was deleted: its body, mentions, attachments, reactions and pin are gone.",
+)
 class MessageDeleted(ConversationEvent):
     message_id: strawberry.ID = field("Which message.")
 

@@ -11,8 +11,8 @@ from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.users import User
 from schema.view import field, mutation, resolved, view
-from services import message_state, messages
-from services.receipts import DeliveryStatus
+from services import message, message_state
+from services.delivery import DeliveryStatus
 
 
 @view(message_state.Attachment, "A file kept elsewhere; this is what a client needs to show it.")
@@ -48,7 +48,7 @@ class Receipt:
     at: datetime | None = field("When it came so far; null where that is no longer known.")
 
 
-@view(messages.Message, "Something that was said in a conversation.")
+@view(message.Message, "Something that was said in a conversation.")
 class Message(Node):
     conversation_id: strawberry.ID = field("The conversation it belongs to.")
     sequence: int = field("Its place in the conversation's log.")

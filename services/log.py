@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ from services.append import ATTEMPT_SECONDS, Appender, Audience, Decide, Outbox,
 from services.cache import Grant
 from services.entry import Entry
 from services.entry_store import EntryStore
-from services.log_cache import LogCache, News, Tail
+from services.log_cache import Head, LogCache, News, Tail
 from services.message_entries import MessageChange, MessageSent
 from services.mongo import Database
 from services.state import Member, Projections, State
@@ -143,10 +144,12 @@ class Log:
         """Have the end of the log remembered, by all processes."""
         try:
             await self.tail()
+            said_at = await self.said_at()
         except PyMongoError:
             return  # another reader will do it
         if self._newest:
-            self._logs.cache.put(self.conversation_id, grant, Tail(self.state, list(self._newest)[-TAIL:]))
+            tail = Tail(self.state, list(self._newest)[-TAIL:])
+            self._logs.cache.put(self.conversation_id, grant, tail, said_at)
 
     async def tail(self) -> None:
         """Have the newest entries in memory, as many as a page of messages usually takes.
@@ -210,6 +213,17 @@ class Log:
         if len(entries) < upto - after:
             raise ReadBehindError(f"{self.conversation_id}: {len(entries)} of {upto - after} entries read")
         return entries
+
+    async def said_at(self) -> datetime | None:
+        """Return when the newest message was sent that this process has seen, None where there is none.
+
+        Raises:
+            PyMongoError: MongoDB had to be asked, and did not answer.
+        """
+        newest = next((entry for entry in reversed(self._newest) if isinstance(entry, MessageSent)), None)
+        if newest is None and self.remembered_after > 0:
+            newest = await self._logs.entries.newest_message(self.conversation_id, after=0)
+        return None if newest is None else newest.at
 
     async def load_members(self, user_ids: Iterable[str]) -> None:
         """Make the memberships of these users known to `state`."""
@@ -385,6 +399,28 @@ class Logs:
                 await (await self.get(conversation_id)).tail()
 
         await gather_some(warm(conversation_id) for conversation_id in conversation_ids)
+
+    async def heads(self, conversation_ids: Iterable[str]) -> dict[str, Head]:
+        """Return the heads of conversations as anybody was told of them; from Redis where it can.
+
+        Raises:
+            PyMongoError: MongoDB had to be asked, and did not answer.
+        """
+        wanted = list(conversation_ids)
+        found = await self.cache.heads(wanted)
+        missing = [key for key in wanted if key not in found]
+        for key in wanted:
+            self.cache.counted("heads", hit=key in found)
+
+        async def head(conversation_id: str) -> Head:
+            log = await self.get(conversation_id)
+            await log.refresh()
+            conversation = log.state.conversation
+            archived = conversation is not None and conversation.archived_at is not None
+            return Head(said_at=await log.said_at(), archived=archived)
+
+        read = await gather_some(head(key) for key in missing)
+        return found | dict(zip(missing, read, strict=True))
 
     def keep(self, log: Log) -> None:
         """Keep a log that has come to exist."""

@@ -1,9 +1,12 @@
 """An API process that is the test's own, on the stack's servers: what is inside can be seen."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
 from parley.api import server
 from parley.draining import DrainingServer
@@ -11,6 +14,7 @@ from parley.fanout import Fanout
 from parley.stack.stack import free_port
 from parley.transport import Sockets
 from services.config import Settings
+from services.mongo import Collection
 from services.services import Services
 from tests.stack_process import StackProcess
 
@@ -69,3 +73,21 @@ async def local_api(stack: StackProcess, **changes: float | str) -> AsyncIterato
     finally:
         api.stop()
         await api.running
+
+
+@contextmanager
+def counted_reads() -> Iterator[Counter[str]]:
+    """Count how often this process reads each of MongoDB's collections, but for what it reads by the clock."""
+    counts: Counter[str] = Counter()
+
+    def counting(method: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def read(self: Collection, *arguments: Any, **options: Any) -> object:
+            counts[self.name] += self.name != "meta"
+            return await method(self, *arguments, **options)
+
+        return read
+
+    with ExitStack() as stack:
+        for name in ("find", "find_one", "find_many"):
+            stack.enter_context(patch.object(Collection, name, counting(getattr(Collection, name))))
+        yield counts

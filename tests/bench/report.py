@@ -1,10 +1,10 @@
-"""Writes the newest figures of `parley bench targets` and `history` down: docs/performance.md, and its plots as SVG."""
+"""Writes the newest figures of the benches down: docs/performance.md, and its plots as SVG."""
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, reconnect, results, targets
+from tests.bench import connections, fanout, history, reading, reconnect, results, targets
 from tests.bench.generator import ROOT
 
 DOCS = ROOT / "docs"
@@ -16,13 +16,18 @@ LABEL, VALUE = 130, 90
 
 def main() -> None:
     """Write those that there are."""
-    for name, write in {"targets": _write_targets, "history": _write_history}.items():
+    for name, write in {"targets": _write_targets, "read": _write_reading, "history": _write_history}.items():
         try:
             newest = results.newest(name)
         except FileNotFoundError:
             print(f"`parley bench {name}` has not been run; its figures stay")
         else:
             write(newest)
+
+
+def _write_reading(newest: results.Json) -> None:
+    runs = [reading.Run(**run) for run in newest["runs"]]
+    _fill({"read": f"{_machine(newest)}\n\n{reading.table(runs)}"})
 
 
 def _write_history(newest: results.Json) -> None:
