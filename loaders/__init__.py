@@ -14,8 +14,7 @@ from loaders.senders import Sender, by_sender
 from loaders.users import users_by_id
 from services.delivery import Floor
 from services.limits import Allowance, Standing
-from services.message import Message
-from services.messages import Place
+from services.messages import Message, Place
 from services.mutes import Muter
 from services.presence import Presence
 from services.receipts import Receipts

@@ -2,8 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from services.message import Message
-from services.messages import Messages, Place
+from services.messages import Message, Messages, Place
 
 
 def messages_by_place(messages: Messages) -> Callable[[list[Place]], Awaitable[list[Message | None]]]:

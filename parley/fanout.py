@@ -27,8 +27,7 @@ from parley.latest import Reader as LatestReader
 from parley.protocol import NEXT_TAIL
 from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
-from services.entries import MemberRemoved
-from services.entry import Entry
+from services.entries import Entry, MemberRemoved
 from services.errors import ChatError
 from services.failures import described
 from services.feeds import Feeds

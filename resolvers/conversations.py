@@ -21,7 +21,7 @@ from services.entries import (
     MemberRoleChanged,
 )
 from services.limit_rules import Bucket
-from services.message import Message
+from services.messages import Message
 from services.paging import window
 from services.senders import SendPermission
 from services.state import Member, joined, with_role

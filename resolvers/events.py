@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 from resolvers.context import Info
-from services.entry import Entry
+from services.entries import Entry
 from services.streams import CaughtUp, ConversationStream, InboxStream, ResyncRequired
 from services.users import User
 

@@ -7,10 +7,10 @@ import strawberry
 
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
+from services.entries import MessageChange, MessageEdited, MessageSent
 from services.limit_rules import Bucket
-from services.message import Message, message_as_edited, message_as_sent
-from services.message_entries import MessageChange, MessageEdited, MessageSent
 from services.message_state import Attachment, Reaction
+from services.messages import Message, message_as_edited, message_as_sent
 from services.users import User
 
 
@@ -118,5 +118,5 @@ async def unpin_message(info: Info, message_id: str) -> Payload:
 
 @refusable
 async def report_message(info: Info, message_id: str, reason: str) -> Payload:
-    await info.context.services.reports.add(info.context.viewer_id, message_id, reason)
+    await info.context.services.messages.report(info.context.viewer_id, message_id, reason)
     return Payload(message_id=message_id)

@@ -10,7 +10,7 @@ from resolvers.context import Info
 from resolvers.payload import Payload, refusable
 from services.conversations import Snapshot
 from services.delivery import DeliveryStatus
-from services.message import Message
+from services.messages import Message
 from services.paging import window
 from services.receipts import Receipts
 from services.state import Member

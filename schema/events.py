@@ -11,7 +11,7 @@ from schema.messages import Message
 from schema.receipts import ReceiptMoved
 from schema.users import User
 from schema.view import field, resolved, view
-from services import entries, message_entries, streams
+from services import entries, streams
 from services.streams import ResyncReason
 
 strawberry.enum(ResyncReason, description="Why a cursor cannot be served.")
@@ -28,41 +28,38 @@ class ConversationEvent:
     actor: User = resolved(events.actor, User, "Who did it.")
 
 
-@view(message_entries.MessageSent, "Somebody said something.")
+@view(entries.MessageSent, "Somebody said something.")
 class MessageSent(ConversationEvent):
     message: Message = resolved(messages.sent_message, Message, "What was said, as it was sent.")
 
 
-@view(message_entries.MessageEdited, "A message was given another body.")
+@view(entries.MessageEdited, "A message was given another body.")
 class MessageEdited(ConversationEvent):
     message: Message = resolved(messages.edited_message, Message, "The message, with the body of this edit.")
 
 
-@view(
-    message_entries.MessageDeleted,
-    "A message was deleted: its body, mentions, attachments, reactions and pin are gone.",
-)
+@view(entries.MessageDeleted, "A message was deleted: its body, mentions, attachments, reactions and pin are gone.")
 class MessageDeleted(ConversationEvent):
     message_id: strawberry.ID = field("Which message.")
 
 
-@view(message_entries.MessagePinned, "A message was pinned.")
+@view(entries.MessagePinned, "A message was pinned.")
 class MessagePinned(ConversationEvent):
     message: Message = resolved(messages.changed_message, Message, "The message as it is now.")
 
 
-@view(message_entries.MessageUnpinned, "A message is no longer pinned.")
+@view(entries.MessageUnpinned, "A message is no longer pinned.")
 class MessageUnpinned(ConversationEvent):
     message_id: strawberry.ID = field("Which message.")
 
 
-@view(message_entries.ReactionAdded, "The actor reacted to a message.")
+@view(entries.ReactionAdded, "The actor reacted to a message.")
 class ReactionAdded(ConversationEvent):
     message_id: strawberry.ID = field("Which message.")
     emoji: str = field("With which emoji.")
 
 
-@view(message_entries.ReactionRemoved, "The actor took a reaction back.")
+@view(entries.ReactionRemoved, "The actor took a reaction back.")
 class ReactionRemoved(ConversationEvent):
     message_id: strawberry.ID = field("Which message.")
     emoji: str = field("Which emoji it was.")

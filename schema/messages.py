@@ -11,7 +11,7 @@ from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.users import User
 from schema.view import field, mutation, resolved, view
-from services import message, message_state
+from services import message_state, messages
 from services.delivery import DeliveryStatus
 
 
@@ -48,7 +48,7 @@ class Receipt:
     at: datetime | None = field("When it came so far; null where that is no longer known.")
 
 
-@view(message.Message, "Something that was said in a conversation.")
+@view(messages.Message, "Something that was said in a conversation.")
 class Message(Node):
     conversation_id: strawberry.ID = field("The conversation it belongs to.")
     sequence: int = field("Its place in the conversation's log.")

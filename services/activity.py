@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date
 
+from services.entries import MessageSent
 from services.events import Event
-from services.message_entries import MessageSent
 from services.mongo import Database
 
 BLOCK = 1_000  # places of a log whose messages are in one document

@@ -17,8 +17,7 @@ import structlog
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from services.clock import now
-from services.entries import Draft
-from services.entry import Entry
+from services.entries import Draft, Entry
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.failures import described
 from services.mongo import DUPLICATE_KEY

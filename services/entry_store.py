@@ -5,9 +5,7 @@ An entry never changes, but for the `state` beside a sent message, and for the w
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.entries import from_document, to_document
-from services.entry import MAX_SEQUENCE, Entry, entry_id
-from services.message_entries import MessageEdited, MessageSent
+from services.entries import MAX_SEQUENCE, Entry, MessageEdited, MessageSent, entry_id, from_document, to_document
 from services.mongo import Database, Document
 from services.paging import find_items
 

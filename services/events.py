@@ -10,9 +10,7 @@ from typing import Self
 
 import orjson
 
-from services.entries import ConversationCreated
-from services.entry import Entry
-from services.message_entries import MessageChange
+from services.entries import ConversationCreated, Entry, MessageChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

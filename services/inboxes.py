@@ -13,8 +13,7 @@ from typing import Final, Self
 import bson
 
 from services.bus import Bus
-from services.entries import ConversationCreated, MemberAdded
-from services.entry import Entry
+from services.entries import ConversationCreated, Entry, MemberAdded
 from services.mongo import Database
 from services.state import inbox_id
 from services.tasks import Tasks

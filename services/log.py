@@ -19,10 +19,9 @@ from pymongo.errors import PyMongoError
 
 from services.append import ATTEMPT_SECONDS, Appender, Audience, Decide, Outbox, ReadBehindError
 from services.cache import Grant
-from services.entry import Entry
+from services.entries import Entry, MessageChange, MessageSent
 from services.entry_store import EntryStore
 from services.log_cache import Head, LogCache, News, Tail
-from services.message_entries import MessageChange, MessageSent
 from services.mongo import Database
 from services.state import Member, Projections, State
 from services.tasks import Tasks, gather_some

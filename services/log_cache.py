@@ -14,9 +14,17 @@ from typing import Any, Final
 import bson
 
 from services.cache import GRANTED, TOKEN_SECONDS, Cache, Grant, decoded, life
-from services.entries import ConversationCreated, MemberAdded, MemberRemoved, MemberRoleChanged, entries_in, to_bytes
-from services.entry import Entry
-from services.message_entries import MessageDeleted, MessageSent
+from services.entries import (
+    ConversationCreated,
+    Entry,
+    MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
+    MessageDeleted,
+    MessageSent,
+    entries_in,
+    to_bytes,
+)
 from services.mongo import parsed
 from services.redis import Script
 from services.state import Conversation, Member, State

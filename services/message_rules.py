@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.append import Decide
-from services.entries import ConversationKind, Draft, MemberRole
-from services.errors import Conflict, Forbidden, InvalidInput, NotFound
-from services.membership import Unneeded, active_member, require_sender, require_writer
-from services.message_entries import (
+from services.entries import (
+    ConversationKind,
+    Draft,
+    MemberRole,
     MessageChange,
     MessageDeleted,
     MessageEdited,
@@ -21,6 +21,8 @@ from services.message_entries import (
     ReactionAdded,
     ReactionRemoved,
 )
+from services.errors import Conflict, Forbidden, InvalidInput, NotFound
+from services.membership import Unneeded, active_member, require_sender, require_writer
 from services.message_state import Attachment
 from services.state import Conversation, Member, State
 

@@ -3,22 +3,22 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import orjson
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from services import ids
 from services.append import Decide
-from services.content import names_in, valid_attachments, valid_body, valid_emoji
+from services.clock import now
+from services.content import names_in, valid_attachments, valid_body, valid_emoji, valid_reason
 from services.conversations import valid_client_id
-from services.entries import from_document
-from services.entry import entry_id
+from services.entries import MessageEdited, MessageSent, entry_id, from_document
 from services.entry_store import is_sent
 from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, RateLimited, UserError
 from services.log import Log, Logs
 from services.membership import Unneeded
-from services.message import Message, message_of
-from services.message_entries import MessageEdited, MessageSent
 from services.message_rules import (
     Names,
     deleting,
@@ -31,7 +31,7 @@ from services.message_rules import (
     unpinning,
     unreacting,
 )
-from services.message_state import Attachment
+from services.message_state import Attachment, Reaction
 from services.mongo import Collection, Database, Document
 from services.paging import Page, Window, read_page
 from services.positions import Position, sequence_in
@@ -42,12 +42,67 @@ from services.users import Users
 type Place = tuple[str, int]  # a conversation's id and a sequence
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message as it is shown."""
+
+    id: str
+    conversation_id: str
+    sequence: int
+    sender_id: str
+    body: str | None  # None once deleted
+    client_message_id: str
+    reply_to: int | None  # sequence of the quoted message; None where nothing is quoted
+    attachments: tuple[Attachment, ...]
+    mentions: tuple[str, ...]  # ids of users
+    reactions: tuple[Reaction, ...]
+    version: int
+    created_at: datetime
+    edited_at: datetime | None
+    deleted_at: datetime | None
+    pinned_at: datetime | None  # None while it is not pinned
+
+
+def message_of(sent: MessageSent) -> Message:
+    """Return the message as it is now."""
+    return Message(
+        id=sent.message_id,
+        conversation_id=sent.conversation_id,
+        sequence=sent.sequence,
+        sender_id=sent.actor_id,
+        body=sent.current_body,
+        client_message_id=sent.client_message_id,
+        reply_to=sent.reply_to,
+        attachments=sent.attachments,
+        mentions=sent.current_mentions,
+        reactions=sent.state.reactions,
+        version=sent.state.version,
+        created_at=sent.at,
+        edited_at=sent.state.edited_at,
+        deleted_at=sent.state.deleted_at,
+        pinned_at=sent.state.pinned_at,
+    )
+
+
+def message_as_sent(sent: MessageSent) -> Message:
+    """Return the message with the words that it was sent with, unless it is deleted; the rest is of now."""
+    return replace(message_of(sent), body=sent.body, mentions=sent.mentions, version=1, edited_at=None)
+
+
+def message_as_edited(message: Message, edit: MessageEdited) -> Message:
+    """Return the message with the words of one edit, unless it is deleted; the rest is of now."""
+    if message.deleted_at is not None:
+        return replace(message, version=edit.version, edited_at=edit.at)
+    return replace(message, body=edit.body, mentions=edit.mentions, version=edit.version, edited_at=edit.at)
+
+
 class Messages:
     """What users say and do about it. History is visible from the joining entry on."""
 
     def __init__(self, database: Database, logs: Logs, users: Users, senders: Senders, epoch: int) -> None:
         self._entries: Collection = database["entries"]
         self._sends: Collection = database["sends"]
+        self._reports: Collection = database["reports"]
         self._logs = logs
         self._users = users
         self._senders = senders
@@ -300,12 +355,29 @@ class Messages:
         """Unpin a message; one that is not pinned stays so. Raises as `edit` does."""
         return await self._change(actor_id, message_id, lambda sequence: unpinning(actor_id, sequence))
 
+    async def report(self, reporter_id: str, message_id: str, reason: str) -> None:
+        """Note for the operators that something is wrong with a message; a user's first report of it stands.
+
+        Raises:
+            InvalidInput: the reason is empty or too long.
+            NotFound: there is no such message for the reporter.
+        """
+        reason = valid_reason(reason)
+        message = await self.visible(reporter_id, message_id)
+        if message is None:
+            raise _no_such_message()
+        report = {"_id": f"{message_id}:{reporter_id}", "version": message.version, "reason": reason, "at": now()}
+        try:
+            await self._reports.insert_one(report)
+        except DuplicateKeyError:
+            return
+
     async def _change(
         self, actor_id: str, message_id: str, rule: Callable[[int], Decide], *, concerns: Iterable[str] = ()
     ) -> Message:
         """Append what a rule makes of a message, and return the message after it."""
         if ids.kind(message_id) != "msg":
-            raise no_such_message()
+            raise _no_such_message()
         conversation_id, sequence = ids.message_place(message_id)
         log = await self._logs.get(conversation_id)
         await log.catch_up()
@@ -382,6 +454,5 @@ def _fingerprint(body: str, reply_to_id: str | None, attachments: Sequence[Attac
     return hashlib.sha256(content).digest()
 
 
-def no_such_message() -> NotFound:
-    """Return what a user hears of a message that is not there for them."""
+def _no_such_message() -> NotFound:
     return NotFound("There is no such message.", ("input", "messageId"))

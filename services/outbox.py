@@ -17,7 +17,7 @@ import structlog
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from services.clock import now
-from services.entry import Entry
+from services.entries import Entry
 from services.events import Event
 from services.failures import described
 from services.kafka import ACK_SECONDS, KafkaAwayError, Producer, Record

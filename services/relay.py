@@ -17,7 +17,7 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from services.clock import now
-from services.entry import MAX_SEQUENCE, Entry
+from services.entries import MAX_SEQUENCE, Entry
 from services.entry_store import EntryStore
 from services.failures import described
 from services.kafka import FAILURES, Extent, KafkaAwayError, Producer

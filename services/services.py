@@ -41,7 +41,6 @@ from services.profiles import Profiles
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
-from services.reports import Reports
 from services.revocations import Revocations
 from services.senders import Senders
 from services.sessions import Sessions
@@ -85,7 +84,6 @@ class Services:
     senders: Senders
     logs: Logs
     messages: Messages
-    reports: Reports
     receipts: ReceiptService
     unread: Unread
     inboxes: Inboxes
@@ -141,7 +139,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         presence_watch = await stack.enter_async_context(
             PresenceWatch(redis, bus, store, presence, attendance=attendance, times=times).running()
         )
-        messages = Messages(database, logs, users, senders, epoch)
         yield Services(
             settings=settings,
             instance=instance,
@@ -162,8 +159,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             mutes=mutes,
             senders=senders,
             logs=logs,
-            messages=messages,
-            reports=Reports(database, messages),
+            messages=Messages(database, logs, users, senders, epoch),
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,

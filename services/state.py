@@ -19,14 +19,18 @@ from services.entries import (
     ConversationChanged,
     ConversationCreated,
     ConversationKind,
+    Entry,
     MemberAdded,
     MemberRemoved,
     MemberRole,
     MemberRoleChanged,
+    MessageChange,
+    MessageDeleted,
+    MessagePinned,
+    MessageSent,
+    MessageUnpinned,
 )
-from services.entry import Entry
 from services.entry_store import EntryStore
-from services.message_entries import MessageChange, MessageDeleted, MessagePinned, MessageSent, MessageUnpinned
 from services.mongo import DUPLICATE_KEY, Collection, Database, Document, parsed
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Never
 
 from services import ids
-from services.entry import Entry
+from services.entries import Entry
 from services.errors import BadUserInput, Missing
 from services.feeds import Feeds
 from services.log import Log

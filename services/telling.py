@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from services.entry import Entry
+from services.entries import Entry
 from services.errors import CommitUnknown
 from services.log_cache import LogCache
 from services.state import State

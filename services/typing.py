@@ -15,14 +15,12 @@ import structlog
 from services import ids
 from services.bus import Bus
 from services.clock import now
-from services.entries import MemberRemoved
-from services.entry import Entry
+from services.entries import Entry, MemberRemoved, MessageSent
 from services.errors import Missing, NotFound
 from services.feeds import Feeds
 from services.last_seen import time_of
 from services.log import Log, Logs
 from services.membership import active_member
-from services.message_entries import MessageSent
 from services.redis import Redis, RedisFailedError, Script
 from services.tasks import Tasks
 

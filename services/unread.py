@@ -11,10 +11,9 @@ from itertools import islice
 from weakref import WeakKeyDictionary
 
 from services.clock import now
-from services.entry import Entry
+from services.entries import Entry, MessageDeleted, MessageSent
 from services.inboxes import Inboxes
 from services.log import Log, Logs
-from services.message_entries import MessageDeleted, MessageSent
 from services.mutes import Mutes
 from services.receipts import ReceiptService
 from services.tasks import gather_some

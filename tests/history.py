@@ -15,10 +15,13 @@ from typing import Any
 from services import ids
 from services.clock import now
 from services.config import Settings
-from services.entries import ConversationCreated, ConversationKind, Draft, MemberAdded, MemberRole
-from services.entry import Entry
-from services.entry_store import EntryStore
-from services.message_entries import (
+from services.entries import (
+    ConversationCreated,
+    ConversationKind,
+    Draft,
+    Entry,
+    MemberAdded,
+    MemberRole,
     MessageChange,
     MessageDeleted,
     MessageEdited,
@@ -27,6 +30,7 @@ from services.message_entries import (
     ReactionAdded,
     ReactionRemoved,
 )
+from services.entry_store import EntryStore
 from services.mongo import Database
 from services.outbox import Published
 from services.positions import Position

@@ -22,7 +22,7 @@ from parley.protocol import NEXT_TAIL
 from resolvers.context import Context
 from schema.api import graphql_schema
 from services.clock import now
-from services.entry import Entry
+from services.entries import Entry
 from services.log import Log
 from services.receipts import WatchedReceipts
 from services.streams import CaughtUp, Update

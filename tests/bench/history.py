@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from services.clock import now
-from services.entry import entry_id
+from services.entries import entry_id
 from services.mongo import Collection, Database, parsed
 from services.receipts import receipts_of
 from services.state import Member, member_id

@@ -16,7 +16,7 @@ from pymongo import monitoring
 from parley.execution import Engine
 from parley.protocol import PING_SECONDS, SILENT_SECONDS, CloseCode
 from parley.transport import BLOCKED_SECONDS, OUTBOX_BYTES
-from services.message_entries import MessageSent
+from services.entries import MessageSent
 from tests.bench.sockets import crowd
 from tests.clients import Api, Json
 from tests.faults.harness import PATIENCE_SECONDS, until

@@ -9,11 +9,9 @@ import pytest
 from services import ids
 from services.cache import Cache, Grant, Trust
 from services.clock import now
-from services.entries import ConversationChanged, ConversationKind, MemberAdded, MemberRole
+from services.entries import ConversationChanged, ConversationKind, Entry, MemberAdded, MemberRole, MessageSent
 from services.entries import ConversationCreated as Created
-from services.entry import Entry
 from services.log_cache import Head, LogCache, News, Tail
-from services.message_entries import MessageSent
 from services.mongo import Database
 from services.receipt_cache import ReceiptCache
 from services.receipts import Marker, Receipts, floor_of

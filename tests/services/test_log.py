@@ -16,17 +16,17 @@ from services.entries import (
     ConversationCreated,
     ConversationKind,
     Draft,
+    Entry,
     MemberAdded,
     MemberRemoved,
     MemberRole,
+    MessageSent,
     to_document,
 )
-from services.entry import Entry
 from services.entry_store import EntryStore
 from services.errors import CommitUnknown, NotFound
 from services.log import Log, Logs
 from services.log_cache import LogCache
-from services.message_entries import MessageSent
 from services.mongo import Database
 from services.positions import Position
 from services.state import State

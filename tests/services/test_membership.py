@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from services import ids
 from services.append import Decide
 from services.cache import Cache
-from services.entries import ConversationCreated, ConversationKind, Draft, MemberRole, entries_in, to_bytes, to_document
-from services.entry import Entry
+from services.entries import (
+    ConversationCreated,
+    ConversationKind,
+    Draft,
+    Entry,
+    MemberRole,
+    entries_in,
+    to_bytes,
+    to_document,
+)
 from services.errors import ChatError, Forbidden, InvalidInput
 from services.events import Event
 from services.log import Logs

@@ -18,15 +18,25 @@ from services.blocks import Blocks
 from services.cache import Cache
 from services.clock import now
 from services.content import MENTIONS, names_in
-from services.entries import ConversationCreated, ConversationKind, Draft, MemberRole, to_document
-from services.entry import Entry
+from services.entries import (
+    ConversationCreated,
+    ConversationKind,
+    Draft,
+    Entry,
+    MemberRole,
+    MessageChange,
+    MessageDeleted,
+    MessageEdited,
+    MessageSent,
+    ReactionAdded,
+    to_document,
+)
 from services.entry_store import EntryStore
 from services.errors import ChatError, Forbidden, InvalidInput
 from services.events import Event
 from services.log import Logs
 from services.log_cache import LogCache
 from services.membership import Unneeded
-from services.message_entries import MessageChange, MessageDeleted, MessageEdited, MessageSent, ReactionAdded
 from services.message_rules import EMOJI, PINS, REACTIONS, deleting, editing, pinning, reacting, unpinning, unreacting
 from services.message_state import MessageState, Reaction
 from services.messages import Messages, _fingerprint

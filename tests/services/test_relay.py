@@ -21,13 +21,11 @@ from pymongo.errors import BulkWriteError
 from services import ids
 from services.clock import now
 from services.config import Settings
-from services.entries import ConversationCreated, ConversationKind, Draft, MemberRole
-from services.entry import Entry
+from services.entries import ConversationCreated, ConversationKind, Draft, Entry, MemberRole, MessageSent
 from services.entry_store import EntryStore
 from services.events import Event
 from services.kafka import Extent, KafkaAwayError, Producer, Record
 from services.leases import Leases
-from services.message_entries import MessageSent
 from services.mongo import Collection, Database
 from services.outbox import Outbox
 from services.relay import Relay

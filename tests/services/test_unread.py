@@ -12,11 +12,11 @@ from services.blocks import Blocks
 from services.bus import Bus
 from services.cache import Cache
 from services.conversations import Conversations
+from services.entries import MessageSent
 from services.entry_store import EntryStore
 from services.inboxes import Inboxes
 from services.log import Logs
 from services.log_cache import LogCache
-from services.message_entries import MessageSent
 from services.messages import Messages
 from services.mongo import Database
 from services.mutes import Mutes
