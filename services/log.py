@@ -21,6 +21,7 @@ from services.append import ATTEMPT_SECONDS, Appender, Audience, Decide, Outbox,
 from services.cache import Grant
 from services.entries import Entry, MessageChange, MessageSent
 from services.entry_store import EntryStore
+from services.gathering import Gathering
 from services.log_cache import Head, LogCache, News, Tail
 from services.mongo import Database
 from services.state import Member, Projections, State
@@ -59,6 +60,7 @@ class Log:
         self._read_at = -math.inf  # when the newest read began that was finished, by the event loop's clock
         self._next_refresh: asyncio.Task[None] | None = None  # asked for, not begun
         self._filling: asyncio.Task[None] | None = None
+        self._members = Gathering(self._read_members, logs.spawn)
         for entry in tail.entries:
             self._remember(entry)
 
@@ -226,9 +228,9 @@ class Log:
 
     async def load_members(self, user_ids: Iterable[str]) -> None:
         """Make the memberships of these users known to `state`."""
-        missing = [user_id for user_id in user_ids if user_id not in self.state.members]
-        if not missing:
-            return
+        await self._members.get(user_id for user_id in user_ids if user_id not in self.state.members)
+
+    async def _read_members(self, missing: list[str]) -> dict[str, Member | None]:
         control = self.state.control
         known = await self._logs.cache.members(self.conversation_id, missing, control=control)
         self._logs.cache.counted("members", hit=len(known) == len(missing))
@@ -239,6 +241,7 @@ class Log:
             self._logs.cache.put_members(self.conversation_id, read, control=control)
             known |= read
         self.state = self.state.with_members(known)
+        return known
 
     async def member(self, user_id: str) -> Member | None:
         """Return a user's active membership as of what this process has seen; None for whoever is not in."""

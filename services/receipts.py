@@ -209,7 +209,7 @@ class ReceiptService:
         self._cache.counted(hit=isinstance(found, dict))
         if isinstance(found, dict):
             return {user_id: Receipts.from_bytes(conversation_id, user_id, value) for user_id, value in found.items()}
-        if found is None:
+        if not is_small:
             return await self.stored(conversation_id, user_ids)
         everybody = await self._put_all(conversation_id, found)
         return {user_id: everybody[user_id] for user_id in user_ids if user_id in everybody}

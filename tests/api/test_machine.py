@@ -33,7 +33,7 @@ from tests.machine.rules import Kind, Message, Role
 from tests.machine.talk import Talk, World
 from tests.stack_process import StackProcess
 
-EXAMPLES = 8
+EXAMPLES = 6
 CALLS = 22  # in an example, after the first messages
 
 FILE = {"name": "plan.pdf", "url": "https://files.example/plan.pdf", "mediaType": "application/pdf", "sizeBytes": 10}
