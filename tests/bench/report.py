@@ -1,10 +1,10 @@
-"""Writes the newest figures of the benches down: docs/performance.md, and its plots as SVG."""
+"""Writes the newest figures of four benches into docs/performance.md, and draws its plots as SVG."""
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, reading, reconnect, results, targets
+from tests.bench import connections, fanout, history, presence, reading, reconnect, results, targets
 from tests.bench.generator import ROOT
 
 DOCS = ROOT / "docs"
@@ -16,7 +16,13 @@ LABEL, VALUE = 130, 90
 
 def main() -> None:
     """Write those that there are."""
-    for name, write in {"targets": _write_targets, "read": _write_reading, "history": _write_history}.items():
+    writers = {
+        "targets": _write_targets,
+        "read": _write_reading,
+        "history": _write_history,
+        "presence": _write_presence,
+    }
+    for name, write in writers.items():
         try:
             newest = results.newest(name)
         except FileNotFoundError:
@@ -33,6 +39,11 @@ def _write_reading(newest: results.Json) -> None:
 def _write_history(newest: results.Json) -> None:
     figures = [history.Figure(**figure) for figure in newest["figures"]]
     _fill({"history": f"{_machine(newest)}\n\n{history.table(figures)}"})
+
+
+def _write_presence(newest: results.Json) -> None:
+    idle, change = [presence.Idle(**run) for run in newest["idle"]], presence.Change(**newest["change"])
+    _fill({"presence": f"{_machine(newest)}\n\n{presence.table(idle, change)}"})
 
 
 def _write_targets(newest: results.Json) -> None:
