@@ -9,7 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any, override
+from typing import Any, Protocol, override
 
 import orjson
 import structlog
@@ -17,11 +17,12 @@ from graphql import GraphQLError
 from ulid import ULID
 
 from parley import admission, frames, handshake, protocol
+from parley.documents import Documents
 from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRefused, formatted
 from parley.fanout import Fanout
 from parley.protocol import CloseCode
 from parley.requests import REQUEST_ID_HEADER, origin
-from parley.session_notices import Ends, SessionFollower, SessionNotices
+from parley.session_notices import Ends, SessionFollower, SessionNotices, SignedIn
 from parley.sweeper import Sweeper
 from resolvers.context import Context, caller
 from services import clock
@@ -44,16 +45,27 @@ ANSWERING_SECONDS = 5.0  # what queries and mutations may take that a stopping p
 _logger = structlog.get_logger()
 
 
-class Sockets:
-    """All sockets of this process, and what they need."""
+class Connected(SignedIn, Protocol):
+    """A client that stays."""
 
-    def __init__(self, engine: Engine, fanout: Fanout, services: Services) -> None:
+    def leave(self) -> None:
+        """Send the client away to another process, after what is being answered."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+class Sockets:
+    """All sockets and streams of this process, and what they need."""
+
+    def __init__(self, engine: Engine, documents: Documents, fanout: Fanout, services: Services) -> None:
         self.engine = engine
+        self.documents = documents
         self.fanout = fanout
         self.services = services
         self.sweeper = Sweeper()
         self.tasks = Tasks()
-        self.open: set[Socket] = set()
+        self.open: set[Connected] = set()
         self._ends = Ends(lambda: self.open)
         services.revocations.on_ended.append(self._ends.add)
 
@@ -431,7 +443,9 @@ class Socket(asyncio.Protocol):
         self._window = self._window or Window()
         allowance = Allowance(sockets.services.limits, caller(self._claims, self._address), self._window)
         try:
-            operation = await admission.admitted(sockets.engine, request.query, request.operation_name, allowance)
+            operation = await admission.admitted(
+                sockets.engine, sockets.documents, request.asked, self._claims, allowance
+            )
         except RateLimited as refused:
             error = formatted(GraphQLError(refused.message, original_error=refused), request_id)
             raise RequestRefused([error]) from None
@@ -440,12 +454,12 @@ class Socket(asyncio.Protocol):
         context = Context(sockets.services, self._claims, line, allowance)
         self._refuse_strangers(operation)
         if not operation.is_subscription:
-            response = await sockets.engine.execute(operation, request.variables, context, request_id)
+            response = await sockets.engine.execute(operation, request.asked.variables, context, request_id)
             client.answer(orjson.dumps(response))
         elif (refusal := request.operation.subscribe()) is not None:
             self.send(refusal)
         else:
-            reader = await sockets.fanout.subscribe(operation, request.variables, context, client, request_id)
+            reader = await sockets.fanout.subscribe(operation, request.asked.variables, context, client, request_id)
             if request.operation.active:
                 request.operation.work = reader
                 if isinstance(reader, SessionFollower):
