@@ -141,7 +141,7 @@ class Stream(Subscriber):
         leaving = asyncio.create_task(self._watch(receive))
         self._sending = asyncio.current_task()
         if self._serving is not None:
-            self._sockets.open.add(self)
+            self._sockets.streams.add(self)
             self._ping_at = time.monotonic() + PING_SECONDS
             if self.claims is not None:
                 attendant = attendance.connect(self.claims.user_id, self.claims.session_id)
@@ -165,7 +165,7 @@ class Stream(Subscriber):
             self._end()
             self._outbox.clear()
             self._sockets.sweeper.forget(self)
-            self._sockets.open.discard(self)
+            self._sockets.streams.discard(self)
             self._notices = None
             if attendant is not None:
                 attendance.disconnect(attendant)

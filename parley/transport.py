@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol, override
 
 import orjson
@@ -65,8 +65,9 @@ class Sockets:
         self.services = services
         self.sweeper = Sweeper()
         self.tasks = Tasks()
-        self.open: set[Connected] = set()
-        self._ends = Ends(lambda: self.open)
+        self.open: set[Socket] = set()
+        self.streams: set[Connected] = set()
+        self._ends = Ends(self.clients)
         services.revocations.on_ended.append(self._ends.add)
 
     async def close(self) -> None:
@@ -74,9 +75,13 @@ class Sockets:
         self.services.revocations.on_ended.remove(self._ends.add)
         self._ends.close()
         self.sweeper.close()
-        for socket in tuple(self.open):
-            socket.abort()
+        for client in self.clients():
+            client.abort()
         await self.tasks.close()
+
+    def clients(self) -> Sequence[Connected]:
+        """Return everybody who stays connected."""
+        return (*self.open, *self.streams)
 
 
 class Outbox:

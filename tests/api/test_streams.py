@@ -145,9 +145,9 @@ async def test_nothing_is_left_of_a_stream_whose_client_has_gone(stack: StackPro
         conversation = await ann.talk()
         async with updates(ann, conversation["id"]) as stream:
             await stream.update()
-            assert len(local.sockets.open) == 1
+            assert len(local.sockets.streams) == 1
             assert local.fanout._rooms
-        await until(lambda: not local.sockets.open and not local.fanout._rooms, "the end of the stream")
+        await until(lambda: not local.sockets.streams and not local.fanout._rooms, "the end of the stream")
 
 
 async def test_an_ended_session_ends_its_streams_after_it_was_told(api: Api) -> None:
