@@ -14,14 +14,13 @@ from typing import Any, Protocol, override
 import orjson
 import structlog
 from graphql import GraphQLError
-from ulid import ULID
 
 from parley import admission, frames, handshake, protocol
 from parley.documents import Documents
 from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRefused, formatted
 from parley.fanout import Fanout
 from parley.protocol import CloseCode
-from parley.requests import REQUEST_ID_HEADER, origin
+from parley.requests import REQUEST_ID_HEADER, new_request_id, origin
 from parley.session_notices import Ends, SessionFollower, SessionNotices, SignedIn
 from parley.sweeper import Sweeper
 from resolvers.context import Context, caller
@@ -444,7 +443,7 @@ class Socket(asyncio.Protocol):
             self._close(CloseCode.DRAINING, "Restarting")
 
     async def _answer(self, request: protocol.Subscribe, client: "_Answer") -> None:
-        sockets, request_id = self._sockets, str(ULID())
+        sockets, request_id = self._sockets, new_request_id()
         self._window = self._window or Window()
         allowance = Allowance(sockets.services.limits, caller(self._claims, self._address), self._window)
         try:
