@@ -314,7 +314,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-    """Put the newest figures of `parley bench targets` and `history` into docs/performance.md, and draw its plots."""
+    """Put the newest figures of `targets`, `history` and `queries` into docs/performance.md, and draw its plots."""
     _bench("report").main()
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from tests.bench import machine, results, servers
+from tests.bench.targets import Target, verdicts
 from tests.clients import SEND
 
 PEER = "graphql-http"
@@ -44,16 +45,31 @@ class Run:
 
 
 def main(requests: int, at_once: int, runs: int) -> bool:
-    """Measure and print the figures; return whether everything was answered as it should be."""
+    """Measure and print the figures; return whether all targets are met."""
     every: dict[tuple[str, str], list[Run]] = {}
     for _ in range(runs):
         for server in ("parley", PEER, IN_MEMORY):
             for run in _measured(server, requests, at_once):
                 every.setdefault((run.server, run.kind), []).append(run)
     medians = [results.medians(found) for found in every.values()]
-    print(table(medians))
+    asked = targets(medians)
+    print(verdicts(asked), table(medians), sep="\n\n")
     results.keep("queries", {"at_once": at_once, "runs": runs, "medians": [asdict(run) for run in medians]})
-    return True
+    return all(target.verdict != "missed" for target in asked)
+
+
+def targets(runs: Iterable[Run]) -> Sequence[Target]:
+    """Return what is asked of the figures."""
+    cost = {(run.server, run.kind): run.cpu_us for run in runs}
+
+    def against(kind: str) -> float:
+        return round(cost[PEER, kind] / cost["parley", kind], 2)
+
+    return [
+        Target(f"`viewer` in a CPU second, of {PEER}'s", 1.0, 1.6, against("viewer"), " x", least=True),
+        Target(f"a page of 50 messages in a CPU second, of {PEER}'s", 1.0, 1.5, against("page"), " x", least=True),
+        Target("CPU of a send in the API process", 1_500, 800, cost["parley", "send"], " µs"),
+    ]
 
 
 def table(runs: Iterable[Run]) -> str:
@@ -70,7 +86,7 @@ def table(runs: Iterable[Run]) -> str:
             run.kind,
             f"{run.cpu_us:,.0f}",
             f"{1e6 / run.cpu_us:,.0f}",
-            *(ratios if run.server == "parley" and ratios else ("", "")),
+            *([*ratios, "", ""] if run.server == "parley" else ("", ""))[:2],
             f"{run.p50_ms:.1f}",
             f"{run.p99_ms:.1f}",
             f"{run.bytes:,}",

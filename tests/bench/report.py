@@ -1,11 +1,12 @@
-"""Writes the newest figures of `parley bench targets` and `history` down: docs/performance.md, and its plots as SVG."""
+"""Writes the newest figures of `targets`, `history` and `queries` down: docs/performance.md, and its plots as SVG."""
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, reconnect, results, targets
+from tests.bench import connections, fanout, history, queries, reconnect, results, targets
 from tests.bench.generator import ROOT
+from tests.bench.targets import verdicts
 
 DOCS = ROOT / "docs"
 PAGE = DOCS / "performance.md"
@@ -16,7 +17,7 @@ LABEL, VALUE = 130, 90
 
 def main() -> None:
     """Write those that there are."""
-    for name, write in {"targets": _write_targets, "history": _write_history}.items():
+    for name, write in {"targets": _write_targets, "history": _write_history, "queries": _write_queries}.items():
         try:
             newest = results.newest(name)
         except FileNotFoundError:
@@ -28,6 +29,12 @@ def main() -> None:
 def _write_history(newest: results.Json) -> None:
     figures = [history.Figure(**figure) for figure in newest["figures"]]
     _fill({"history": f"{_machine(newest)}\n\n{history.table(figures)}"})
+
+
+def _write_queries(newest: results.Json) -> None:
+    runs = [queries.Run(**run) for run in newest["medians"]]
+    parts = (_machine(newest), verdicts(queries.targets(runs)), queries.table(runs))
+    _fill({"queries": "\n\n".join(parts)})
 
 
 def _write_targets(newest: results.Json) -> None:
