@@ -21,8 +21,8 @@ from pymongo.errors import PyMongoError
 from parley.execution import Engine, Operation, RequestRefused, formatted
 from parley.frames import SharedText
 from parley.inbox import Inbox
+from parley.lanes import Reader as LatestReader
 from parley.latest import Latest
-from parley.latest import Reader as LatestReader
 from parley.protocol import NEXT_TAIL
 from parley.requests import new_request_id
 from parley.session_notices import SessionFollower

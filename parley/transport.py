@@ -409,7 +409,9 @@ class Socket(asyncio.Protocol):
                 _logger.exception("socket.failed")
                 self.fail()
 
-        return self._sockets.tasks.spawn(run())
+        task = self._sockets.tasks.spawn(run())
+        task.add_done_callback(lambda _: work.close())  # where it was cancelled before it began
+        return task
 
     async def _let_in(self, payload: dict[str, Any]) -> None:
         try:

@@ -1,10 +1,10 @@
-"""Writes the newest figures of `targets`, `history` and `queries` down: docs/performance.md, and its plots as SVG."""
+"""Writes the newest figures of a few benches into docs/performance.md, and draws its plots as SVG."""
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, queries, reconnect, results, targets
+from tests.bench import connections, fanout, history, presence, queries, reconnect, results, targets
 from tests.bench.generator import ROOT
 from tests.bench.targets import verdicts
 
@@ -17,7 +17,13 @@ LABEL, VALUE = 130, 90
 
 def main() -> None:
     """Write those that there are."""
-    for name, write in {"targets": _write_targets, "history": _write_history, "queries": _write_queries}.items():
+    writers = {
+        "targets": _write_targets,
+        "history": _write_history,
+        "presence": _write_presence,
+        "queries": _write_queries,
+    }
+    for name, write in writers.items():
         try:
             newest = results.newest(name)
         except FileNotFoundError:
@@ -35,6 +41,11 @@ def _write_queries(newest: results.Json) -> None:
     runs = [queries.Run(**run) for run in newest["medians"]]
     parts = (_machine(newest), verdicts(queries.targets(runs)), queries.table(runs))
     _fill({"queries": "\n\n".join(parts)})
+
+
+def _write_presence(newest: results.Json) -> None:
+    idle, change = [presence.Idle(**run) for run in newest["idle"]], presence.Change(**newest["change"])
+    _fill({"presence": f"{_machine(newest)}\n\n{presence.table(idle, change)}"})
 
 
 def _write_targets(newest: results.Json) -> None:
