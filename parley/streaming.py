@@ -25,9 +25,8 @@ from parley.media_types import EVENT_STREAM_TYPE
 from parley.protocol import NEXT_TAIL, PING_SECONDS, Work
 from parley.requests import Origin
 from parley.session_notices import SessionFollower, SessionNotices
-from parley.transport import BLOCKED_SECONDS, EXPIRY_GRACE_SECONDS, Outbox, Sockets
+from parley.transport import BLOCKED_SECONDS, Outbox, Sockets, notice_due, seconds_left
 from resolvers.context import Context, caller
-from services import clock
 
 PATH: Final = "/graphql/stream"
 STREAMS: Final = 50  # at once of one session, or of an address without one
@@ -245,36 +244,24 @@ class Stream(Subscriber):
         if now >= self._outbox.blocked_at + BLOCKED_SECONDS:
             self.abort()
             return math.inf
-        if self._seconds_left() <= 0:
+        if seconds_left(self.claims) <= 0:
             self._end()
             return self._outbox.blocked_at + BLOCKED_SECONDS
         if now >= self._ping_at:
             self._ping_at = now + PING_SECONDS
             self._put(_STILL_HERE)
-        if self.claims is not None and self._notices is not None and self._notice_due() <= 0:
+        if self.claims is not None and self._notices is not None and notice_due(self.claims, self._notices) <= 0:
             self._spawn(self._notices.expiring(self.claims))
         return self._due()
 
     def _due(self) -> float:
         # A write may begin to block at any time: so it is looked for.
         blocked = time.monotonic() if self._outbox.blocked_at == math.inf else self._outbox.blocked_at
-        soonest = time.monotonic() + min(self._seconds_left(), self._notice_due())
+        soonest = time.monotonic() + min(seconds_left(self.claims), notice_due(self.claims, self._notices))
         return min(blocked + BLOCKED_SECONDS, self._ping_at, soonest)
 
     def _look_in_time(self) -> None:
         self._sockets.sweeper.watch(self, self._due())
-
-    def _seconds_left(self) -> float:
-        """Return how long this client may stay with its token."""
-        if self.claims is None:
-            return math.inf
-        return (self.claims.expires_at - clock.now()).total_seconds() + EXPIRY_GRACE_SECONDS
-
-    def _notice_due(self) -> float:
-        """Return in how many seconds somebody is to be told of the end of the token."""
-        if self.claims is None or self._notices is None:
-            return math.inf
-        return self._notices.due(self.claims, self._seconds_left() - EXPIRY_GRACE_SECONDS)
 
     def leave(self) -> None:
         """Send the client away to another process."""

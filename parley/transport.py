@@ -301,16 +301,10 @@ class Socket(asyncio.Protocol):
         self._sockets.sweeper.watch(self, self._due())
 
     def _seconds_left(self) -> float:
-        """Return how long this client may stay with its token."""
-        if self._claims is None:
-            return math.inf
-        return (self._claims.expires_at - clock.now()).total_seconds() + EXPIRY_GRACE_SECONDS
+        return seconds_left(self._claims)
 
     def _notice_due(self) -> float:
-        """Return in how many seconds somebody is to be told of the end of the token."""
-        if self._claims is None or self._notices is None:
-            return math.inf
-        return self._notices.due(self._claims, self._seconds_left() - EXPIRY_GRACE_SECONDS)
+        return notice_due(self._claims, self._notices)
 
     def leave(self) -> None:
         """Send the client away to another process, after the queries and mutations that are being answered."""
@@ -544,6 +538,20 @@ class Socket(asyncio.Protocol):
         if self._outbox is None:
             # Half closed, so that the client sees the end at once; cut while it still sends, the frame might be lost.
             self._transport.write_eof()
+
+
+def seconds_left(claims: Claims | None) -> float:
+    """Return how long a client may stay with its token."""
+    if claims is None:
+        return math.inf
+    return (claims.expires_at - clock.now()).total_seconds() + EXPIRY_GRACE_SECONDS
+
+
+def notice_due(claims: Claims | None, notices: SessionNotices | None) -> float:
+    """Return in how many seconds somebody is to be told of the end of the token."""
+    if claims is None or notices is None:
+        return math.inf
+    return notices.due(claims, seconds_left(claims) - EXPIRY_GRACE_SECONDS)
 
 
 class _Answer:
