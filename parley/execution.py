@@ -26,7 +26,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from pymongo.errors import PyMongoError
 
 from parley.cost import TOKENS, Measured, TooComplexError, check_variables, measured
-from parley.plans import Plan, plan
+from parley.plans import Outcomes, Plan, plan, replaying
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
 from services.errors import ChatError, UserError, UserErrorCode
@@ -155,8 +155,14 @@ class Engine:
         if operation.plan is not None:
             values = self._values(operation, variables)
             _note(operation.definition, context, request_id)
-            planned = operation.plan.answer(context, values)
-            work = self._answer_as_planned(planned, lambda: self.executor(operation, variables, context), request_id)
+            outcomes: Outcomes = {}
+            if operation.is_mutation:
+                planned = operation.plan.answer_in_turn(context, values, outcomes)
+            else:
+                planned = operation.plan.answer(context, values)
+            work = self._answer_as_planned(
+                planned, lambda: self.executor(operation, variables, context, outcomes), request_id
+            )
         else:
             executor = self.executor(operation, variables, context)
             _note(executor.operation, context, request_id)
@@ -181,8 +187,14 @@ class Engine:
             raise RequestRefused([formatted(error, request_id) for error in stream.errors or ()])
         return cast("Stream", stream)
 
-    def executor(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> Executor[Any]:
-        """Return what can run the operation.
+    def executor(
+        self,
+        operation: Operation,
+        variables: dict[str, Any] | None,
+        context: Context,
+        outcomes: Outcomes | None = None,
+    ) -> Executor[Any]:
+        """Return what can run the operation, but for fields at its root that have had their outcomes.
 
         Raises:
             RequestRefused: the variables do not fit, or ask for too much.
@@ -196,6 +208,7 @@ class Engine:
             variables,
             operation.name,
             max_coercion_errors=ERRORS,
+            middleware=[replaying(outcomes)] if outcomes else None,
             hide_suggestions=not self._introspection,
         )
         if isinstance(executor, list):
@@ -310,7 +323,7 @@ class Engine:
             query,
             operations[definition],
             sharing=sharing(document, definition) if kind is OperationType.SUBSCRIPTION else None,
-            plan=plan(self._schema, document, definition) if kind is OperationType.QUERY else None,
+            plan=None if kind is OperationType.SUBSCRIPTION else plan(self._schema, document, definition),
         )
 
 

@@ -2,8 +2,8 @@
 
 graphql-core finds out anew for each value which fields are asked for, how they are resolved and what their types do. A
 plan knows. It takes the way on which nothing goes wrong: whatever does, be it an exception, a null where there must be
-none or a value that does not fit its type, ends it, and then graphql-core answers instead. So errors are always its
-own, and plans are for what may be done twice, which is queries.
+none or a value that does not fit its type, ends it, and then graphql-core answers instead: a query from the beginning,
+a mutation with the outcomes that its fields have had, so that nothing is done twice. All errors are graphql-core's.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
+    GraphQLResolveInfo,
     GraphQLSchema,
     InlineFragmentNode,
     OperationDefinitionNode,
@@ -46,6 +47,7 @@ _INT_LIMIT: Final = 2**31
 
 type Complete = Callable[["_Run", Any], Any]
 type Resolve = Callable[["_Run", Any], Any]
+type Outcomes = dict[str | int, Any]  # of fields at the root: a value, or the exception that was raised
 
 
 class NotPlanned(Exception):
@@ -73,6 +75,11 @@ class _Run:
         self.arguments: dict[_Field, dict[str, Any]] = {}
         self.pending: list[tuple[Awaitable[Any], dict[str, Any], _Field]] = []
         self.tasks: list[asyncio.Task[Any]] = []
+
+    def close(self) -> None:
+        """End what is left when something went wrong."""
+        for task in self.tasks:
+            task.cancel()
 
 
 @dataclass(slots=True, eq=False)
@@ -153,23 +160,63 @@ class Plan:
     def __init__(self, root: _Selection) -> None:
         self._root = root
 
-    async def answer(self, context: Context, variables: VariableValues, root: object = None) -> dict[str, Any]:
-        """Return the data.
+    async def answer(self, context: Context, variables: VariableValues) -> dict[str, Any]:
+        """Return the data of a query.
 
         Raises:
             Exception: whatever went wrong; graphql-core is to answer.
         """
         run = _Run(context, variables)
         try:
-            data = self._root.complete(run, root)
-            while run.pending:
-                waiting, run.pending = run.pending, []
-                for awaitable, out, field in waiting:
-                    field.put(run, await awaitable, out)
+            data = self._root.complete(run, None)
+            await _settle(run)
         finally:
-            for task in run.tasks:
-                task.cancel()  # those that are left when something went wrong
+            run.close()
         return data
+
+    async def answer_in_turn(self, context: Context, variables: VariableValues, outcomes: Outcomes) -> dict[str, Any]:
+        """Return the data of a mutation: one field after the other, and what each has done goes into `outcomes`.
+
+        Raises:
+            Exception: as `answer`, but what has an outcome must not be done again.
+        """
+        data: dict[str, Any] = {}
+        for field in self._root.fields:
+            run = _Run(context, variables)
+            try:
+                try:
+                    value = field.read(None) if field.read is not None else await field.resolve(run, None)
+                except Exception as error:
+                    outcomes[field.key] = error
+                    raise
+                outcomes[field.key] = value
+                field.put(run, value, data)
+                await _settle(run)
+            finally:
+                run.close()
+        return data
+
+
+async def _settle(run: _Run) -> None:
+    """Wait for what is pending, and put it in its place."""
+    while run.pending:
+        waiting, run.pending = run.pending, []
+        for awaitable, out, field in waiting:
+            field.put(run, await awaitable, out)
+
+
+def replaying(outcomes: Outcomes) -> Callable[..., Any]:
+    """Return a middleware for graphql-core by which fields at the root have the outcomes that they have already."""
+
+    def resolve(next_: Callable[..., Any], root: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+        if info.path.prev is not None or info.path.key not in outcomes:
+            return next_(root, info, **arguments)
+        outcome = outcomes[info.path.key]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return resolve
 
 
 def plan(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Plan | None:

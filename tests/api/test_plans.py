@@ -90,7 +90,6 @@ def test_what_depends_on_directives_or_asks_for_the_schema_has_no_plan() -> None
     for query in (
         "query ($b: Boolean!) { health { status @include(if: $b) } }",
         "{ __schema { queryType { name } } }",
-        "mutation { logout { sessionId } }",
         "subscription { session { kind } }",
     ):
         assert engine.operation(query, None).plan is None
@@ -105,6 +104,30 @@ async def test_an_error_is_told_as_graphql_core_tells_it(api: Api) -> None:
     assert (error["path"], error["locations"]) == (["b"], [{"line": 1, "column": 24}])
     assert nullable["data"] == {"a": {"status": "HEALTHY"}, "c": None}
     assert [error["path"] for error in nullable["errors"]] == [["c"]]
+
+
+async def test_a_mutation_that_fails_half_way_does_nothing_twice(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = """mutation {
+      made: createConversation(input: {title: "one", memberIds: []}) { conversation { id } userErrors { code } }
+      failed: logout { sessionId }
+      never: createConversation(input: {title: "two", memberIds: []}) { conversation { id } } }"""
+    calls: list[str] = []
+
+    async def fail(*_: object) -> None:
+        calls.append("logout")
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(type(room.services.sessions), "logout", fail)
+    engine, claims = Engine(graphql_schema()), await room.services.sessions.authenticate(room.ann.token, now())
+    operation = engine.operation(document, None)
+    assert operation.plan is not None
+
+    response = await engine.execute(operation, None, Context(room.services, claims), "a")
+    titles = await room.ann.post("{ viewer { conversations { nodes { title } } } }")
+
+    assert [(error["path"], error["extensions"]["code"]) for error in response["errors"]] == [(["failed"], "INTERNAL")]
+    assert calls == ["logout"]
+    assert [node["title"] for node in titles["data"]["viewer"]["conversations"]["nodes"]] == ["one", None]
 
 
 async def test_variables_that_do_not_fit_are_refused_before_anything_runs(api: Api) -> None:
