@@ -211,12 +211,16 @@ def replaying(outcomes: Outcomes) -> Callable[..., Any]:
     def resolve(next_: Callable[..., Any], root: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
         if info.path.prev is not None or info.path.key not in outcomes:
             return next_(root, info, **arguments)
-        outcome = outcomes[info.path.key]
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return _again(outcomes[info.path.key])
 
     return resolve
+
+
+async def _again(outcome: Any) -> Any:
+    """Have an outcome again, as a resolver has it: what it returned need not look like something that is there."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def plan(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Plan | None:
