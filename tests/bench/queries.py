@@ -183,14 +183,25 @@ async def _ask(
             writer.write(message)
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            last = await reader.readexactly(int(length.partition(b":")[2]))
+            last = await _body(reader, head.lower())
             times.append(clock() - started)
         writer.close()
         await writer.wait_closed()
 
     await asyncio.gather(*(ask_in_turn() for _ in range(at_once)))
     return times, last
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    """Read an answer's body: as long as it says, or chunk by chunk."""
+    if b"\r\ntransfer-encoding: chunked" not in head:
+        return await reader.readexactly(int(head.partition(b"\r\ncontent-length:")[2].split(b"\r\n")[0]))
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return body
 
 
 def _request(url: str, authorization: str, query: str, variables: dict[str, Any] | None) -> bytes:
