@@ -1,7 +1,7 @@
 """Many keys, one read; made fresh for each operation and for each event, so that nothing stale is served."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from strawberry.dataloader import DataLoader
 
@@ -23,10 +23,10 @@ from services.services import Services
 from services.users import User
 
 
-@dataclass(frozen=True, slots=True)
 class Loaders:
-    """All loaders of one operation."""
+    """All loaders of one operation; each is made when it is asked for."""
 
+<<<<<<< HEAD
     users: DataLoader[str, User | None]
     presence: DataLoader[str, Presence]
     mutes: DataLoader[Muter, datetime | None]
@@ -36,8 +36,17 @@ class Loaders:
     send_permissions: DataLoader[Sender, SendPermission]
     blocks: DataLoader[Sender, bool]  # whether one keeps the user from writing there
     standings: DataLoader[str, Standing | None]
+=======
+    def __init__(self, services: Services, allowance: Allowance) -> None:
+        self._services = services
+        self._allowance = allowance
+>>>>>>> main
 
+    @cached_property
+    def users(self) -> DataLoader[str, User | None]:
+        return DataLoader(load_fn=users_by_id(self._services.profiles))
 
+<<<<<<< HEAD
 def make_loaders(services: Services, allowance: Allowance) -> Loaders:
     """Return new loaders."""
     return Loaders(
@@ -51,3 +60,38 @@ def make_loaders(services: Services, allowance: Allowance) -> Loaders:
         blocks=DataLoader(load_fn=by_sender(services.senders.blocked)),
         standings=DataLoader(load_fn=standings_by_bucket(allowance)),
     )
+=======
+    @cached_property
+    def presence(self) -> DataLoader[str, Presence]:
+        return DataLoader(load_fn=presence_by_user(self._services.presence))
+
+    @cached_property
+    def mutes(self) -> DataLoader[Muter, datetime | None]:
+        return DataLoader(load_fn=mutes_by_muter(self._services.mutes))
+
+    @cached_property
+    def receipts(self) -> DataLoader[Reader, Receipts | None]:
+        return DataLoader(load_fn=receipts_by_reader(self._services.receipts))
+
+    @cached_property
+    def all_receipts(self) -> DataLoader[str, list[Receipts]]:
+        """Of a conversation's active members."""
+        return DataLoader(load_fn=receipts_by_conversation(self._services.receipts))
+
+    @cached_property
+    def messages(self) -> DataLoader[Place, Message | None]:
+        return DataLoader(load_fn=messages_by_place(self._services.messages))
+
+    @cached_property
+    def send_permissions(self) -> DataLoader[Sender, SendPermission]:
+        return DataLoader(load_fn=by_sender(self._services.senders.permissions))
+
+    @cached_property
+    def blocks(self) -> DataLoader[Sender, bool]:
+        """Whether one keeps the user from writing there."""
+        return DataLoader(load_fn=by_sender(self._services.senders.blocked))
+
+    @cached_property
+    def standings(self) -> DataLoader[str, Standing | None]:
+        return DataLoader(load_fn=standings_by_bucket(self._allowance))
+>>>>>>> main

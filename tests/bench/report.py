@@ -1,11 +1,20 @@
+<<<<<<< HEAD
 """Writes the newest figures of four benches into docs/performance.md, and draws its plots as SVG."""
+=======
+"""Writes the newest figures of a few benches into docs/performance.md, and draws its plots as SVG."""
+>>>>>>> main
 
 import re
 from collections.abc import Sequence
 from html import escape
 
+<<<<<<< HEAD
 from tests.bench import connections, fanout, history, presence, reading, reconnect, results, targets
+=======
+from tests.bench import connections, fanout, history, presence, queries, reconnect, results, targets
+>>>>>>> main
 from tests.bench.generator import ROOT
+from tests.bench.targets import verdicts
 
 DOCS = ROOT / "docs"
 PAGE = DOCS / "performance.md"
@@ -18,9 +27,15 @@ def main() -> None:
     """Write those that there are."""
     writers = {
         "targets": _write_targets,
+<<<<<<< HEAD
         "read": _write_reading,
         "history": _write_history,
         "presence": _write_presence,
+=======
+        "history": _write_history,
+        "presence": _write_presence,
+        "queries": _write_queries,
+>>>>>>> main
     }
     for name, write in writers.items():
         try:
@@ -39,6 +54,12 @@ def _write_reading(newest: results.Json) -> None:
 def _write_history(newest: results.Json) -> None:
     figures = [history.Figure(**figure) for figure in newest["figures"]]
     _fill({"history": f"{_machine(newest)}\n\n{history.table(figures)}"})
+
+
+def _write_queries(newest: results.Json) -> None:
+    runs = [queries.Run(**run) for run in newest["medians"]]
+    parts = (_machine(newest), verdicts(queries.targets(runs)), queries.table(runs))
+    _fill({"queries": "\n\n".join(parts)})
 
 
 def _write_presence(newest: results.Json) -> None:
