@@ -26,41 +26,14 @@ from services.users import User
 class Loaders:
     """All loaders of one operation; each is made when it is asked for."""
 
-<<<<<<< HEAD
-    users: DataLoader[str, User | None]
-    presence: DataLoader[str, Presence]
-    mutes: DataLoader[Muter, datetime | None]
-    receipts: DataLoader[Reader, Receipts | None]
-    floors: DataLoader[str, Floor]  # of a conversation's active members
-    messages: DataLoader[Place, Message | None]
-    send_permissions: DataLoader[Sender, SendPermission]
-    blocks: DataLoader[Sender, bool]  # whether one keeps the user from writing there
-    standings: DataLoader[str, Standing | None]
-=======
     def __init__(self, services: Services, allowance: Allowance) -> None:
         self._services = services
         self._allowance = allowance
->>>>>>> main
 
     @cached_property
     def users(self) -> DataLoader[str, User | None]:
         return DataLoader(load_fn=users_by_id(self._services.profiles))
 
-<<<<<<< HEAD
-def make_loaders(services: Services, allowance: Allowance) -> Loaders:
-    """Return new loaders."""
-    return Loaders(
-        users=DataLoader(load_fn=users_by_id(services.profiles)),
-        presence=DataLoader(load_fn=presence_by_user(services.presence)),
-        mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
-        receipts=DataLoader(load_fn=receipts_by_reader(services.receipts)),
-        floors=DataLoader(load_fn=floors_by_conversation(services.receipts)),
-        messages=DataLoader(load_fn=messages_by_place(services.messages)),
-        send_permissions=DataLoader(load_fn=by_sender(services.senders.permissions)),
-        blocks=DataLoader(load_fn=by_sender(services.senders.blocked)),
-        standings=DataLoader(load_fn=standings_by_bucket(allowance)),
-    )
-=======
     @cached_property
     def presence(self) -> DataLoader[str, Presence]:
         return DataLoader(load_fn=presence_by_user(self._services.presence))
@@ -74,9 +47,9 @@ def make_loaders(services: Services, allowance: Allowance) -> Loaders:
         return DataLoader(load_fn=receipts_by_reader(self._services.receipts))
 
     @cached_property
-    def all_receipts(self) -> DataLoader[str, list[Receipts]]:
+    def floors(self) -> DataLoader[str, Floor]:
         """Of a conversation's active members."""
-        return DataLoader(load_fn=receipts_by_conversation(self._services.receipts))
+        return DataLoader(load_fn=floors_by_conversation(self._services.receipts))
 
     @cached_property
     def messages(self) -> DataLoader[Place, Message | None]:
@@ -94,4 +67,3 @@ def make_loaders(services: Services, allowance: Allowance) -> Loaders:
     @cached_property
     def standings(self) -> DataLoader[str, Standing | None]:
         return DataLoader(load_fn=standings_by_bucket(self._allowance))
->>>>>>> main

@@ -314,11 +314,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-<<<<<<< HEAD
-    """Put the newest figures of `targets`, `read` and `history` into docs/performance.md, and draw its plots."""
-=======
     """Put the newest figures of these benches into docs/performance.md, and draw its plots."""
->>>>>>> main
     _bench("report").main()
 
 

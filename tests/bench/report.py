@@ -1,18 +1,10 @@
-<<<<<<< HEAD
-"""Writes the newest figures of four benches into docs/performance.md, and draws its plots as SVG."""
-=======
 """Writes the newest figures of a few benches into docs/performance.md, and draws its plots as SVG."""
->>>>>>> main
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-<<<<<<< HEAD
-from tests.bench import connections, fanout, history, presence, reading, reconnect, results, targets
-=======
-from tests.bench import connections, fanout, history, presence, queries, reconnect, results, targets
->>>>>>> main
+from tests.bench import connections, fanout, history, presence, queries, reading, reconnect, results, targets
 from tests.bench.generator import ROOT
 from tests.bench.targets import verdicts
 
@@ -27,15 +19,10 @@ def main() -> None:
     """Write those that there are."""
     writers = {
         "targets": _write_targets,
-<<<<<<< HEAD
         "read": _write_reading,
         "history": _write_history,
         "presence": _write_presence,
-=======
-        "history": _write_history,
-        "presence": _write_presence,
         "queries": _write_queries,
->>>>>>> main
     }
     for name, write in writers.items():
         try:
