@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parley import people
-from parley.commands import Data, fail, running_on, settings_of
+from parley.commands import Data, fail, running_on, settings_of, with_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parley.stack.stack import Urls
+    from services.mongo import Database
 
 app = typer.Typer(
     help="A chat backend with a GraphQL API.",
@@ -286,6 +287,16 @@ def history(
 
 
 @bench.command()
+def queries(
+    requests: Annotated[int, typer.Option(help="Requests in each run.")] = 3_000,
+    at_once: Annotated[int, typer.Option(help="Requests that are under way at any time.")] = 8,
+    runs: Annotated[int, typer.Option(help="Runs; the medians count.")] = 3,
+) -> None:
+    """Measure queries from memory, and sends, against graphql-http on Node.js."""
+    _judge(_bench("queries").main(requests, at_once, runs))
+
+
+@bench.command()
 def floor(
     sockets: Annotated[int, typer.Option(min=1, help="Sockets.")] = 1_000,
     events: Annotated[int, typer.Option(min=1, help="Frames to each.")] = 50,
@@ -303,7 +314,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-    """Put the newest figures of `parley bench targets` and `history` into docs/performance.md, and draw its plots."""
+    """Put the newest figures of these benches into docs/performance.md, and draw its plots."""
     _bench("report").main()
 
 
@@ -319,6 +330,32 @@ def _bench(name: str) -> ModuleType:
 def _judge(good: bool) -> None:
     if not good:
         fail("Something was not as promised; see above.")
+
+
+@app.command()
+def rebuild(data: Data = Path(".parley")) -> None:
+    """Make what search knows anew from the logs, while Parley runs or not.
+
+    Where no stack runs on the data directory, PARLEY_MONGO_URL says where the logs are.
+    """
+    import asyncio
+
+    from ulid import ULID
+
+    from services.leases import Leases
+    from services.migration import make_indexes
+    from services.search_build import SearchBuild
+
+    async def build(database: "Database") -> None:
+        await make_indexes(database)
+        building = SearchBuild(database, Leases(database, str(ULID()).lower()))
+        await building.ask()
+        while not await building.build():  # noqa: ASYNC110  # there is no event: it is another process that builds
+            await asyncio.sleep(1)  # a worker does it
+        await building.release()
+
+    with_mongo(settings_of(data, "mongo")[0], build)
+    typer.echo("search is as the logs say")
 
 
 @dead_letters.command("list")

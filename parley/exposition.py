@@ -1,4 +1,4 @@
-"""What a process has counted, as Prometheus reads it. One process is one target: sums over them are Prometheus's work."""
+"""What a process has counted, as Prometheus reads it: each process is a target, and the sums are Prometheus's work."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, override

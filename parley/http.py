@@ -4,17 +4,25 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 `application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
 """
 
-from typing import Any, Final
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Protocol
 
 import orjson
+import structlog
 from graphql import GraphQLError
-from slowapi import Limiter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from parley import admission
-from parley.execution import Engine, Errors, RequestRefused, formatted
+from parley import admission, asked
+from parley.asked import Asked, Unreadable
+from parley.documents import Documents
+from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRefused, codes, formatted
+from parley.media_types import JSON_TYPE, RESPONSE_TYPE, preferred
+from parley.pages import graphiql_page
+from parley.plain_limits import PlainLimiter
 from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
@@ -25,155 +33,199 @@ from services.limits import Allowance
 from services.services import Services
 from services.tokens import Claims, Tokens
 
-BODY_BYTES = 256 * 1024
-JSON_TYPE = "application/json"
-RESPONSE_TYPE = "application/graphql-response+json"
-PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from an address
+ALLOWED: Final = "GET, HEAD, POST"
+REFUSED_STATUS: Final = 400  # of what is wrong before anything runs; the draft would also have 422 for some of it
+HEALTH_SECONDS: Final = 5  # for which caches may repeat how the parts are
+SCHEMA_SECONDS: Final = 300  # for which caches may repeat what the schema is
+
+_logger = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer to a request."""
+
+    content: dict[str, Any]
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    public_seconds: int | None = None  # for which it may be repeated to everybody; None where it may not
+
+    @classmethod
+    def refusal(cls, message: str, code: str, status: int, **headers: str) -> "Answer":
+        """Return the answer to a request that is wrong as it is."""
+        return cls(_errors([{"message": message, "extensions": {"code": code, "retryable": False}}]), status, headers)
+
+    async def send(self, scope: Scope, _receive: Receive, send: Send, media_type: str) -> None:
+        """Send it, or say that the client has it already."""
+        body, status = orjson.dumps(self.content), self.status
+        found = {"content-type": f"{media_type}; charset=utf-8", "vary": "Accept", "cache-control": "no-store"}
+        found.update(self.headers)
+        if self.public_seconds is not None:
+            tag = f'"{hashlib.sha256(media_type.encode() + body).hexdigest()[:32]}"'
+            found["cache-control"] = f"public, max-age={self.public_seconds}"
+            found |= {"etag": tag, "vary": "Accept, Authorization"}
+            if _has(asked.headers(scope).get("if-none-match", ""), tag):
+                body, status = b"", 304
+                del found["content-type"]
+        if status != 304:
+            found["content-length"] = str(len(body))
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Sendable(Protocol):
+    """Whatever a request is answered with."""
+
+    headers: dict[str, str]
+
+    async def send(self, scope: Scope, receive: Receive, send: Send, media_type: str, /) -> None:
+        """Send it."""
 
 
 class GraphQLOverHTTP:
-    """Answers queries and mutations."""
+    """Answers queries and mutations: an ASGI app, because layers between it and the server would cost as much as it."""
 
-    def __init__(self, engine: Engine, services: Services) -> None:
+    offered: ClassVar[tuple[str, ...]] = (RESPONSE_TYPE, JSON_TYPE)
+
+    def __init__(self, engine: Engine, documents: Documents, services: Services) -> None:
         self._engine = engine
+        self._documents = documents
         self._services = services
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; each counts, whatever is wrong with it."""
-        origin: Origin = request.state.origin
-        media_type = RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
-        asked = await _asked_by(request, media_type)
+        sent = asked.headers(scope)
+        shows_schema = self._services.settings.allows_introspection
+        if shows_schema and scope["method"] == "GET" and _is_for_people(scope, sent):
+            await graphiql_page(Request(scope))(scope, receive, send)
+            return
+        media_type = preferred(sent.get("accept"), self.offered)
         try:
-            claims = await self._claims(request)
-        except ChatError as refused:
-            claims, asked = None, _errors([_formatted(refused, origin)], 401, media_type)
-        allowance = Allowance(self._services.limits, caller(claims, origin.address))
-        try:
-            if isinstance(asked, Response):
-                await allowance.enter(light=False)
-                response = asked
-            else:
-                response = await self._answer(
-                    request, asked, Context(self._services, claims, allowance=allowance), media_type
-                )
-        except RateLimited as refused:
-            response = _errors([_formatted(refused, origin)], 429, media_type)
-            response.headers.update(admission.headers(allowance.used, refused))
-        else:
-            response.headers.update(admission.headers(allowance.used))
-        return response
+            answer = await self._answer(scope, receive, sent, media_type)
+        except Exception:
+            _logger.exception("request.failed", path=scope["path"])
+            answer = Answer(_errors([_failed(scope["state"]["origin"])]), 500)
+        await answer.send(scope, receive, send, RESPONSE_TYPE if media_type == RESPONSE_TYPE else JSON_TYPE)
 
-    async def _answer(self, request: Request, asked: "Asked", context: Context, media_type: str) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None) -> Sendable:
+        origin: Origin = scope["state"]["origin"]
+        request = await self._readable(scope, receive, sent, media_type)
+        claims = None
+        try:
+            claims = await authenticated(self._services, sent)
+        except ChatError as refused:
+            request = Answer(_errors([_formatted(refused, origin)]), 401, {"www-authenticate": "Bearer"})
+        allowance = Allowance(self._services.limits, caller(claims, origin.address))
+        answer: Sendable
+        try:
+            if isinstance(request, Answer):
+                await allowance.enter(light=False)
+                answer = request
+                self._services.meter.errors(codes(answer.content["errors"]))
+            else:
+                context = Context(self._services, claims, allowance=allowance)
+                answer = await self._run(scope["method"], request, context, origin, media_type)
+        except RateLimited as refused:
+            self._services.meter.errors([refused.code])
+            answer = Answer(_errors([_formatted(refused, origin)]), 429)
+            answer.headers.update(admission.headers(allowance.used, refused))
+        else:
+            if (
+                not isinstance(answer, Answer) or answer.public_seconds is None
+            ):  # else it would be repeated to others, whose limits are other ones
+                answer.headers.update(admission.headers(allowance.used))
+        return answer
+
+    async def _run(
+        self, method: str, request: Asked, context: Context, origin: Origin, media_type: str | None
+    ) -> Sendable:
         """Answer a request that can be read.
 
         Raises:
             RateLimited: it is one too many.
         """
-        query, variables, operation_name = asked
-        origin: Origin = request.state.origin
         try:
-            operation = await admission.admitted(self._engine, query, operation_name, context.allowance)
+            operation = await admission.admitted(
+                self._engine, self._documents, request, context.claims, context.allowance
+            )
             if operation.is_subscription:
-                return _refusal("Subscriptions need a WebSocket.", "BAD_USER_INPUT", 400, media_type)
-            if operation.is_mutation and request.method == "GET":
-                response = _refusal("Mutations need POST.", "BAD_USER_INPUT", 405, media_type)
-                response.headers["allow"] = "POST"
-                return response
-            result = await self._engine.execute(operation, variables, context, origin.request_id)
+                message = "Subscriptions need a WebSocket, or `/graphql/stream`."
+                return Answer.refusal(message, "BAD_USER_INPUT", 400)
+            if operation.is_mutation and method != "POST":
+                return Answer.refusal("Mutations need POST.", "BAD_USER_INPUT", 405, allow="POST")
+            result = await self._engine.execute(operation, request.variables, context, origin.request_id)
         except RequestRefused as refused:
-            return _errors(refused.errors, 400 if media_type == RESPONSE_TYPE else 200, media_type)
-        return _response(result, 200, media_type)
+            self._services.meter.errors(codes(refused.errors))
+            return Answer(_errors(refused.errors), REFUSED_STATUS if media_type == RESPONSE_TYPE else 200)
+        is_repeatable = method != "POST" and context.claims is None and "errors" not in result
+        return Answer(result, public_seconds=_public_seconds(operation) if is_repeatable else None)
 
-    async def _claims(self, request: Request) -> Claims | None:
-        header = request.headers.get("authorization")
-        if not header:
-            return None
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("`Authorization` must be `Bearer <access token>`.")
-        claims = await self._services.sessions.authenticate(token.strip(), now())
-        self._services.attendance.act(claims.user_id, claims.session_id)
-        return claims
-
-
-type Asked = tuple[str, dict[str, Any] | None, str | None]
-
-
-async def _asked_by(request: Request, media_type: str) -> Asked | Response:
-    """Return the parts of a request, or the answer to one that has none."""
-    if request.method == "GET":
-        asked = _from_query(request)
-    else:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-            return _refusal("Send the request as application/json.", "BAD_USER_INPUT", 415, media_type)
-        body = await _body(request)
-        if body is None:
-            return _refusal("The request is too large.", "PAYLOAD_TOO_LARGE", 413, media_type)
-        asked = _parsed(body)
-    return _refusal(asked, "BAD_USER_INPUT", 400, media_type) if isinstance(asked, str) else asked
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the body, or None as soon as it proves to be too large."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES:
-                return None
-    except ClientDisconnect:
-        return None
-    return bytes(body)
-
-
-def _parsed(body: bytes) -> Asked | str:
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return "The body is not JSON, or nested too deeply."
-    return _asked(content)
-
-
-def _from_query(request: Request) -> Asked | str:
-    parameters = request.query_params
-    content: dict[str, Any] = {"query": parameters.get("query"), "operationName": parameters.get("operationName")}
-    if "variables" in parameters:
+    async def _readable(
+        self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None
+    ) -> Asked | Answer:
+        """Return what a request asks for, or the answer to one that asks for nothing."""
+        method = scope["method"]
         try:
-            content["variables"] = orjson.loads(parameters["variables"])
-        except orjson.JSONDecodeError:
-            return "`variables` is not JSON."
-    return _asked(content)
+            if method not in ALLOWED.split(", "):
+                return Answer.refusal("This path has no such method.", "BAD_USER_INPUT", 405, allow=ALLOWED)
+            if media_type is None:
+                message = f"The answer would be {' or '.join(self.offered)}."
+                return Answer.refusal(message, "BAD_USER_INPUT", 406)
+            if method == "POST":
+                return await asked.in_body(sent, receive)
+            return asked.in_url(asked.parameters(scope))
+        except Unreadable as unreadable:
+            return Answer.refusal(unreadable.message, unreadable.code, unreadable.status)
 
 
-def _asked(content: object) -> Asked | str:
-    """Return the parts of a request, or what is wrong with it."""
-    if not isinstance(content, dict):
-        return "The request is not a JSON object; batches are not accepted."
-    query, variables, name = content.get("query"), content.get("variables"), content.get("operationName")
-    if not isinstance(query, str):
-        return "`query` must be a string."
-    if variables is not None and not isinstance(variables, dict):
-        return "`variables` must be an object."
-    if name is not None and not isinstance(name, str):
-        return "`operationName` must be a string."
-    return query, variables, name or None
+async def authenticated(services: Services, sent: dict[str, str]) -> Claims | None:
+    """Return who sends a request with these headers; None where nobody says so.
+
+    Raises:
+        Unauthenticated: the header is no bearer token, or the token is not valid.
+    """
+    header = sent.get("authorization")
+    if not header:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("`Authorization` must be `Bearer <access token>`.")
+    claims = await services.sessions.authenticate(token.strip(), now())
+    services.attendance.act(claims.user_id, claims.session_id)
+    return claims
+
+
+def _is_for_people(scope: Scope, sent: dict[str, str]) -> bool:
+    """Whether somebody opens the path in a browser, who asks for nothing yet."""
+    if "text/html" not in sent.get("accept", ""):
+        return False
+    return not any(part in scope["query_string"] for part in (b"query=", b"documentId=", b"extensions="))
+
+
+def _public_seconds(operation: Operation) -> int | None:
+    """Return how long an answer to nobody may be repeated to everybody; None where it may not."""
+    if not operation.fields <= PUBLIC_FIELDS:
+        return None
+    return HEALTH_SECONDS if "health" in operation.fields else SCHEMA_SECONDS
+
+
+def _has(if_none_match: str, tag: str) -> bool:
+    """Whether a client has what this tag names (RFC 9110, 13.1.2: weakly compared)."""
+    return any(known.strip().removeprefix("W/") in {tag, "*"} for known in if_none_match.split(","))
 
 
 def _formatted(error: ChatError, origin: Origin) -> dict[str, Any]:
     return formatted(GraphQLError(error.message, original_error=error), origin.request_id)
 
 
-def _refusal(message: str, code: str, status: int, media_type: str) -> Response:
-    return _errors([{"message": message, "extensions": {"code": code, "retryable": False}}], status, media_type)
+def _failed(origin: Origin) -> dict[str, Any]:
+    extensions = {"code": "INTERNAL", "retryable": False, "requestId": origin.request_id}
+    return {"message": "Something went wrong.", "extensions": extensions}
 
 
-def _errors(errors: Errors, status: int, media_type: str) -> Response:
-    return _response({"errors": errors}, status, media_type)
-
-
-def _response(content: dict[str, Any], status: int, media_type: str) -> Response:
-    headers = {"vary": "Accept", "cache-control": "no-store"}
-    return Response(orjson.dumps(content), status, headers, media_type=f"{media_type}; charset=utf-8")
+def _errors(errors: Errors) -> dict[str, Any]:
+    return {"errors": errors}
 
 
 async def live(_request: Request) -> Response:
@@ -217,9 +269,9 @@ def plain_routes(settings: Settings) -> list[Route]:
     Whoever asks how the parts are makes this process ask them: not as often as one likes. The two that load balancers
     ask have no limit, because an answer that is refused would take the process out of service.
     """
-    limiter = plain_limiter(settings)
+    limited = PlainLimiter(settings)
     return [
-        Route("/health", limiter.limit(PLAIN_LIMIT)(health)),
+        Route("/health", limited(health)),
         Route("/health/live", live),
         Route("/health/ready", ready),
     ]
@@ -227,14 +279,4 @@ def plain_routes(settings: Settings) -> list[Route]:
 
 def key_route(settings: Settings) -> Route:
     """Return the route of the keys that verify access tokens."""
-    return Route("/.well-known/jwks.json", plain_limiter(settings).limit(PLAIN_LIMIT)(jwks))
-
-
-def plain_limiter(settings: Settings) -> Limiter:
-    """Return what counts requests to a plain route, by address and in this process alone: they change nothing."""
-    return Limiter(
-        key_func=lambda request: request.state.origin.address,
-        strategy="moving-window",
-        storage_uri="memory://",
-        enabled=settings.rate_limits.are_on,
-    )
+    return Route("/.well-known/jwks.json", PlainLimiter(settings)(jwks))

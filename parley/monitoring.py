@@ -19,12 +19,13 @@ from starlette.routing import Route
 
 from parley.execution import formatted
 from parley.exposition import CONTENT_TYPE, Exposition
-from parley.http import authenticated, health, plain_limiter
+from parley.http import authenticated, health
+from parley.plain_limits import PlainLimiter
 from resolvers.context import caller
 from schema.view import date_time, parse_date_time
 from services.clock import now
 from services.config import Settings
-from services.errors import BadUserInput, ChatError, RateLimited, Unauthenticated
+from services.errors import BadUserInput, ChatError, RateLimited, Unauthenticated, Unavailable
 from services.limits import Allowance
 from services.metric_history import MetricsResolution
 from services.redis import RedisFailedError
@@ -32,7 +33,13 @@ from services.services import Services
 from services.tokens import Claims
 
 TRACK_BYTES: Final = 8 * 1024
-_STATUSES: Final = {"UNAUTHENTICATED": 401, "TOKEN_EXPIRED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
+_STATUSES: Final = {
+    "UNAUTHENTICATED": 401,
+    "TOKEN_EXPIRED": 401,
+    "FORBIDDEN": 403,
+    "RATE_LIMITED": 429,
+    "UNAVAILABLE": 503,
+}
 
 type Answer = Callable[[Request, Services, Claims | None], Awaitable[object]]
 
@@ -56,7 +63,7 @@ async def _figures(_request: Request, services: Services, claims: Claims | None)
     try:
         return _camel(asdict(await services.metrics.metrics()))
     except RedisFailedError:
-        raise _away() from None
+        raise Unavailable("Redis does not answer. Try again.") from None
 
 
 async def _history(request: Request, services: Services, claims: Claims | None) -> object:
@@ -99,7 +106,7 @@ async def _track(request: Request, services: Services, claims: Claims | None) ->
 
 def monitoring_routes(settings: Settings) -> list[Route]:
     """Return the routes of an API process."""
-    limited = plain_limiter(settings).limit("120/minute")
+    limited = PlainLimiter(settings)
     prefix = "/api/v1/monitoring"
     return [
         Route("/metrics", exposition),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from parley.commands import Data, fail, settings_of, with_mongo
+from parley.commands import Data, fail, running_on, settings_of, with_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,6 +78,90 @@ def restore(
     """End an account's suspension; its user signs in anew."""
     _change_account(data, handle, lambda accounts: accounts.restore(handle))
     typer.echo(f"{handle} is restored")
+
+
+@user.command()
+def export(
+    handle: Annotated[str, typer.Argument(help="Whose data it is.")],
+    out: Annotated[Path | None, typer.Option(help="A new file to write; standard output if left out.")] = None,
+    data: Data = Path(".parley"),
+) -> None:
+    """Write all that is held of a person: a JSON object a line, each with its `kind`, the profile first."""
+    import sys
+    from contextlib import nullcontext
+
+    import orjson
+
+    from services.export import Export
+    from services.users import Users
+
+    settings, _ = settings_of(data, "mongo")
+
+    async def write(database: "Database") -> bool:
+        found = await Users(database).by_handle(handle)
+        if found is None:
+            return False
+        with nullcontext(sys.stdout.buffer) if out is None else out.open("xb") as file:
+            async for item in Export(database).of(found):
+                file.write(orjson.dumps(item, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
+        return True
+
+    try:
+        if not with_mongo(settings, write):
+            _no_account(handle)
+    except OSError as error:
+        fail(f"{out} cannot be written: {error.strerror}.")
+
+
+@user.command()
+def erase(
+    name: Annotated[str, typer.Argument(metavar="HANDLE", help="Whose account it is; a user's id will do as well.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: Data = Path(".parley"),
+) -> None:
+    """Erase a person for good: their messages become tombstones, their account "Deleted user", all else of them goes.
+
+    Where it stopped midway, the same command goes on. Where no stack runs on the data directory, PARLEY_… variables say
+    where all is, as for an API process.
+    """
+    import asyncio
+
+    from pydantic import ValidationError
+    from pymongo.errors import PyMongoError
+
+    from services.clock import now
+    from services.config import Settings
+    from services.erasure import Erased
+    from services.errors import ChatError
+    from services.services import open_services
+
+    running = running_on(data)
+    urls = {f"{part}_url": running[part]["url"] for part in ("mongo", "redis", "kafka")} if running else {}
+    try:
+        settings = Settings.model_validate({"embedded": True, "data": data, **urls} if running else {})
+    except ValidationError:
+        fail(f"No Parley runs on {data.absolute()}, and PARLEY_MONGO_URL, _REDIS_URL and _KAFKA_URL are not all set.")
+    if not yes:
+        typer.confirm(f"Erase {name} for good?", abort=True)
+
+    async def run() -> Erased | str | None:
+        async with open_services(settings) as services:
+            user_id = await services.erasures.find(name)
+            return await services.erasures.erase(user_id, now()) if user_id else user_id
+
+    try:
+        erased = asyncio.run(run())
+    except (ChatError, PyMongoError) as error:
+        fail(f"Not all is done: {type(error).__name__}. Run it again: it goes on.")
+    if erased is None:
+        _no_account(name)
+    if isinstance(erased, str):
+        typer.echo(f"{name} was erased before")
+        return
+    typer.echo(
+        f"{erased.user_id} is erased: {erased.messages} messages and {erased.reactions} reactions "
+        f"in {erased.conversations} conversations"
+    )
 
 
 def audit(

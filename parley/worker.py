@@ -5,21 +5,28 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp
 from ulid import ULID
 
+from parley.exposition import Exposition
 from parley.http import plain_routes
+from parley.monitoring import exposition
 from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
+from services import presence_scripts
 from services.activity import Activity
+from services.blocks import Blocks
 from services.cleaning import Cleaning
 from services.config import Settings
 from services.dead_letters import DeadLetterCount
+from services.egress import Egress
 from services.health import HealthChecks
-from services.jobs import Consumer
+from services.jobs import EVENT_STREAM, Consumer
 from services.kafka import Extents, Producer
 from services.leases import Leases
 from services.meter import Meter
@@ -28,10 +35,19 @@ from services.metric_reports import MetricReports
 from services.migration import migrate_kafka
 from services.mongo import Database
 from services.presence_store import PresenceStore, PresenceTimes
+from services.push_audience import PushAudience
+from services.push_endpoints import PushEndpoints
+from services.push_sender import PushSender
+from services.pushes import Pushes, PushJob
 from services.redis import Redis
 from services.relay import Relay
+from services.search import SearchJob
+from services.search_build import SearchBuild
 from services.tasks import Tasks
 from services.topics import EVENTS
+from services.tracking import TRACKING_STREAM, TrackingJob
+from services.users import Users
+from services.vapid import open_vapid
 
 
 def create_worker(settings: Settings) -> ASGIApp:
@@ -51,15 +67,31 @@ def create_worker(settings: Settings) -> ASGIApp:
         partial(extents.of, EVENTS),
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
-    redis, meter = Redis(settings.redis_url), Meter()
+    redis, meter = Redis(settings.redis_url, presence_scripts.SCRIPTS), Meter()
+    store = PresenceStore(redis, PresenceTimes())
     reports = MetricReports(redis, meter, instance=instance, role="worker")
-    rollup = MetricRollup(reports, MetricHistory(database), leases, PresenceStore(redis, PresenceTimes()).online)
+    rollup = MetricRollup(reports, MetricHistory(database), leases, store.online)
     letters = DeadLetterCount(settings.kafka_url)
     cleaning = Cleaning(database, leases, audit_days=settings.audit_days)
-    jobs = (Activity(database),)
+    egress = Egress(networks=settings.push_networks, allows_http=settings.push_insecure)
+    vapid, users = open_vapid(settings), Users(database)
+    endpoints = PushEndpoints(database, egress, vapid)
+    pushes = Pushes(
+        database,
+        leases,
+        endpoints,
+        PushAudience(database, users, Blocks(database, users), endpoints, store),
+        PushSender(database, users, egress, vapid, preview=settings.push_preview),
+    )
+    jobs = (
+        Activity(database),
+        SearchJob(database),
+        PushJob(database, endpoints, after=timedelta(seconds=settings.push_after_seconds)),
+    )
+    tracking = TrackingJob(database)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, HealthChecks]]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, object]]:
         async with AsyncExitStack() as stack:
             stack.callback(database.close)
             stack.push_async_callback(extents.close)
@@ -69,7 +101,14 @@ def create_worker(settings: Settings) -> ASGIApp:
             tasks.spawn(migrate_kafka(settings, seconds=None))
             await stack.enter_async_context(relay.running())
             await stack.enter_async_context(cleaning.running())
-            consumers = [Consumer(settings.kafka_url, job, producer) for job in jobs]
+            await stack.enter_async_context(SearchBuild(database, leases).running())
+            await stack.enter_async_context(redis.running())
+            await stack.enter_async_context(egress.running())
+            await stack.enter_async_context(pushes.running())
+            consumers: list[Consumer[Any]] = [
+                *(Consumer(settings.kafka_url, EVENT_STREAM, job, producer) for job in jobs),
+                Consumer(settings.kafka_url, TRACKING_STREAM, tracking, producer),
+            ]
             for consumer in consumers:
                 await stack.enter_async_context(consumer.running())
             tasks.spawn(letters.keep_looking())
@@ -78,12 +117,15 @@ def create_worker(settings: Settings) -> ASGIApp:
                 "consumer_lag": lambda: sum(consumer.lag for consumer in consumers),
                 "dead_letters": lambda: letters.waiting,
             }
-            await stack.enter_async_context(redis.running())
             await stack.enter_async_context(reports.running())
             await stack.enter_async_context(rollup.running())
-            yield {"health": health}
+            yield {"health": health, "exposition": Exposition(meter, health.version)}
 
-    app = Starlette(routes=plain_routes(settings), lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS)
+    app = Starlette(
+        routes=[*plain_routes(settings), Route("/metrics", exposition)],
+        lifespan=lifespan,
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
     return Requests(app, settings.trusted_proxies)
 
 

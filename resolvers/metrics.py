@@ -6,9 +6,10 @@ from typing import Annotated
 import strawberry
 
 from resolvers.context import Info
-from services.errors import BadUserInput
+from services.errors import BadUserInput, Unavailable
 from services.metric_history import MetricsResolution
 from services.metrics import Metrics, MetricsPoint
+from services.redis import RedisFailedError
 from services.streams import MetricsStream
 
 From = Annotated[
@@ -23,7 +24,10 @@ SLOWEST_SECONDS = 60
 
 async def metrics(info: Info) -> Metrics:
     info.context.viewer.require_operator()
-    return await info.context.services.metrics.metrics()
+    try:
+        return await info.context.services.metrics.metrics()
+    except RedisFailedError:
+        raise Unavailable("Redis does not answer. Try again.") from None
 
 
 async def metrics_history(

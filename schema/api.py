@@ -6,7 +6,21 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import audit, conversations, events, health, metrics, nodes, presence, reports, sessions, typing, users
+from resolvers import (
+    audit,
+    conversations,
+    events,
+    health,
+    messages,
+    metrics,
+    nodes,
+    presence,
+    push,
+    reports,
+    sessions,
+    typing,
+    users,
+)
 from schema.accounts import AccountMutations
 from schema.audit import AuditEvent
 from schema.connections import Connection, Node
@@ -17,9 +31,11 @@ from schema.health import Health
 from schema.messages import Message, MessageMutations
 from schema.metrics import Metrics, MetricsPoint
 from schema.presence import Presence, PresenceMutations
+from schema.push import PushMutations
 from schema.receipts import ReceiptMutations
 from schema.reports import Report, ReportMutations
 from schema.sessions import Session, SessionMutations, SessionNotice
+from schema.tracking import TrackingMutations
 from schema.typing import TypingMutations, TypingState
 from schema.users import User, UserMutations
 from schema.view import DateTime, resolved
@@ -48,6 +64,17 @@ class Query:
         "ADMIN.",
     )
     metrics: Metrics = resolved(metrics.metrics, Metrics, "How the deployment is doing now. For OPERATOR and ADMIN.")
+    search_messages: Connection[Message] = resolved(
+        messages.search,
+        Connection[Message],
+        "The messages with all words of `query` that the caller may read, the newest first, as they are now.",
+    )
+    push_public_key: str | None = resolved(
+        push.public_key,
+        str | None,
+        "The key that browsers subscribe to Web Push with (`applicationServerKey`); null where there is no Web Push. "
+        "Public: no token needed.",
+    )
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
     reports: Connection[Report] = resolved(
         reports.reports, Connection[Report], "What users have reported, the oldest first. For OPERATOR and ADMIN."
@@ -70,6 +97,8 @@ class Mutation(
     ReceiptMutations,
     TypingMutations,
     PresenceMutations,
+    TrackingMutations,
+    PushMutations,
 ):
     pass
 

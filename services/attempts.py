@@ -48,16 +48,16 @@ class Attempts:
         Raises:
             RateLimited: it is too early for one; it was not counted.
         """
-        attempt_id = _id(handle)
+        guesses = attempt_id(handle)
         while self._enabled:
-            stored = await self._attempts.find_one({"_id": attempt_id})
+            stored = await self._attempts.find_one({"_id": guesses})
             if stored is not None and now < stored["until"]:
                 raise _too_early(stored["until"] - now)
             failures = 1 if stored is None or is_forgotten(stored, now) else stored["failures"] + 1
             fields = {"failures": failures, "at": now, "until": now + delay_after(failures)}
-            if await self._put(attempt_id, stored, fields):
-                return Attempt(attempt_id, failures)
-        return Attempt(attempt_id, 0)
+            if await self._put(guesses, stored, fields):
+                return Attempt(guesses, failures)
+        return Attempt(guesses, 0)
 
     async def succeeded(self, attempt: Attempt) -> None:
         """Forget all guesses: this one was right."""
@@ -70,15 +70,15 @@ class Attempts:
             fields = {"failures": attempt.failures - 1, "until": _LONG_AGO}
             await self._attempts.update_one({"_id": attempt.id, "failures": attempt.failures}, {"$set": fields})
 
-    async def _put(self, attempt_id: str, stored: Document | None, fields: Document) -> bool:
+    async def _put(self, guesses: str, stored: Document | None, fields: Document) -> bool:
         """Store a count unless somebody else was faster; return whether nobody was."""
         if stored is None:
             try:
-                await self._attempts.insert_one({"_id": attempt_id, **fields})
+                await self._attempts.insert_one({"_id": guesses, **fields})
             except DuplicateKeyError:
                 return False
             return True
-        unchanged = {"_id": attempt_id, "failures": stored["failures"], "at": stored["at"]}
+        unchanged = {"_id": guesses, "failures": stored["failures"], "at": stored["at"]}
         return await self._attempts.update_one(unchanged, {"$set": fields})
 
 
@@ -104,7 +104,8 @@ def _too_early(wait: timedelta) -> RateLimited:
     )
 
 
-def _id(handle: str) -> str:
+def attempt_id(handle: str) -> str:
+    """Return under what id guesses at an account count."""
     # Only a digest: what somebody typed may be a password, in the wrong field.
     typed = handle[:_LONGEST_HANDLE]
     return derived_id("att", handles.normalised(typed) or ascii(typed))

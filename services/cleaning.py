@@ -1,5 +1,5 @@
-"""Removes what is over: sessions that have ended, reset links, revocations of tokens that have expired, guesses of
-passwords that were long ago, and the oldest of the audit log.
+"""Removes what is over: ended sessions, reset links, revocations of expired tokens, pushes of old messages, guesses of
+passwords that were long ago, and the oldest of the audit log; and what came late of erased people.
 
 One worker does it at a time, a page of each collection in a round, and begins again where a collection ends. What is
 over stays so: two workers at once do the same, and nobody misses what is gone.
@@ -20,6 +20,8 @@ from services.attempts import is_forgotten
 from services.audit import COLLECTION as AUDIT
 from services.audit import kept_from
 from services.clock import now
+from services.erasure import COLLECTION as ERASURES
+from services.erasure import forget_documents, is_late
 from services.failures import described
 from services.leases import Leases
 from services.mongo import Collection, Database, Document
@@ -33,6 +35,7 @@ PAGE: Final = 100  # documents of each collection that a round looks at
 # Who ended a session and died before its tokens were revoked may come again; and operators look back.
 KEPT: Final = timedelta(days=1)
 AUDIT_DAYS: Final = 180
+PUSHES_KEPT: Final = timedelta(days=3)  # for longer than a message that comes again is pushed
 
 _logger = structlog.get_logger()
 
@@ -50,7 +53,10 @@ class Cleaning:
             _Pass(database["resets"], _is_dead_reset),
             _Pass(database[REVOCATIONS], _is_dead_revocation),
             _Pass(database[ATTEMPTS], is_forgotten),
+            _Late(database),
             _Oldest(database[AUDIT], partial(kept_from, days=audit_days)),
+            _Pass(database["push_decisions"], _is_old),
+            _Pass(database["pushes"], _is_old),
         )
 
     @asynccontextmanager
@@ -103,6 +109,20 @@ class _Pass:
         self._after = page[-1]["_id"] if len(page) == PAGE else ""
 
 
+class _Late:
+    """The end of erasures: what requests that were under way wrote afterwards goes too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def go_on(self, time: datetime) -> None:
+        """Finish those that are due; there are never many."""
+        for erasure in await self._database[ERASURES].find({}, limit=PAGE):
+            if is_late(erasure, time):
+                await forget_documents(self._database, erasure)
+                await self._database[ERASURES].delete_one({"_id": erasure["_id"]})
+
+
 class _Oldest:
     """The removal of what is old where ids have the order of time."""
 
@@ -127,6 +147,11 @@ def _is_dead_reset(reset: Document, time: datetime) -> bool:
 def _is_dead_revocation(revocation: Document, time: datetime) -> bool:
     until: datetime = revocation["until"]
     return until + MARGIN < time
+
+
+def _is_old(document: Document, time: datetime) -> bool:
+    at: datetime = document["at"]
+    return at + PUSHES_KEPT < time
 
 
 def _is_over(ended_at: datetime | None, expires_at: datetime, time: datetime) -> bool:

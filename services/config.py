@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(
         default=30, ge=1, description="Life of a refresh token in days; each use renews it."
     )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="Address of an OpenID Connect issuer whose ID tokens sign people in; https unless embedded.",
+    )
+    oidc_audience: str | None = Field(default=None, description="Client id at that issuer that its tokens must be for.")
     audit_days: int = Field(default=180, ge=1, description="How long the audit log is kept, in days.")
     password_threads: int = Field(default=2, ge=1, description="Threads that hash passwords.")
     operators: Annotated[Names, AfterValidator(_lowercase)] = Field(
@@ -96,11 +101,24 @@ class Settings(BaseSettings):
     )
     introspection: bool | None = Field(
         default=None,
-        description="Whether clients may ask for the schema; when left out, on the embedded stack only.",
+        description="Whether clients may ask for the schema and GraphiQL; when left out, on the embedded stack only.",
+    )
+    documents_file: Path | None = Field(
+        default=None,
+        description="JSON manifest of trusted documents beside those of the pages: a list, or by their ids.",
+    )
+    trusted_only: bool = Field(
+        default=False, description="Whether only trusted documents are run, but for OPERATOR and ADMIN."
     )
     rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
         default_factory=limit_rules.Rules,
         description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",
+    )
+    sockets_per_user: int = Field(
+        default=50, ge=1, description="Sockets that a user may have open at a process, of all sessions together."
+    )
+    sockets_per_address: int = Field(
+        default=500, ge=1, description="Sockets that may be open at a process from one address."
     )
 
     away_seconds: float = Field(
@@ -114,6 +132,29 @@ class Settings(BaseSettings):
     )
     closing_seconds: float = Field(
         default=10.0, ge=0, le=10, description="Over how long a stopping process closes its sockets, evenly."
+    )
+
+    push_after_seconds: float = Field(
+        default=10.0, ge=0, description="How long after a message whoever has not got it is sent a push."
+    )
+    push_preview: bool = Field(
+        default=True,
+        description="Whether a push shows who wrote and how the message begins, or only that there is one.",
+    )
+    push_key_file: Path | None = Field(
+        default=None,
+        description="PEM file of the P-256 key that Web Push is sent under (VAPID); without it there is no Web Push.",
+    )
+    push_contact: str = Field(
+        default="mailto:parley@localhost",
+        pattern="^(mailto:|https://).",
+        description="Where push services reach whoever runs Parley: a mailto or https address.",
+    )
+    push_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        Field(default=(), description="Networks of one's own that push endpoints may be in; comma-separated.")
+    )
+    push_insecure: bool = Field(
+        default=False, description="Whether push endpoints may be http addresses, which is for tests."
     )
 
     @model_validator(mode="before")
@@ -141,6 +182,15 @@ class Settings(BaseSettings):
     def allows_introspection(self) -> bool:
         """Whether clients may ask for the schema."""
         return self.embedded if self.introspection is None else self.introspection
+
+    @model_validator(mode="after")
+    def _an_issuer_is_whole(self) -> "Settings":
+        if (self.oidc_issuer is None) is not (self.oidc_audience is None):
+            raise ValueError("PARLEY_OIDC_ISSUER and PARLEY_OIDC_AUDIENCE belong together")
+        schemes = ("https://", "http://") if self.embedded else ("https://",)
+        if self.oidc_issuer is not None and not self.oidc_issuer.startswith(schemes):
+            raise ValueError("PARLEY_OIDC_ISSUER must begin with https://")
+        return self
 
     @model_validator(mode="after")
     def _embedded_has_its_data(self) -> "Settings":

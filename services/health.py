@@ -44,7 +44,7 @@ class HealthChecks:
     """Asks each part for a sign of life. MongoDB holds the truth; without another part Parley is slower, not down."""
 
     def __init__(self, *, version: str, instance: str, parts: Mapping[str, Callable[[], Awaitable[object]]]) -> None:
-        self._version = version
+        self.version = version
         self._instance = instance
         self._parts = parts
         self._started = time.monotonic()
@@ -55,7 +55,7 @@ class HealthChecks:
         components = await asyncio.gather(*(self._check(name) for name in self._parts))
         return Health(
             status=max((component.status for component in components), key=list(HealthStatus).index),
-            version=self._version,
+            version=self.version,
             instance=self._instance,
             uptime_seconds=round(time.monotonic() - self._started, 3),
             components=list(components),

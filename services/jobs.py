@@ -5,8 +5,9 @@ come. An event that a job fails on five times goes to the dead letters, with the
 once what is no event. While MongoDB is away a job waits instead, because that is no fault of the event.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self
 
 import stamina
@@ -30,20 +31,32 @@ REASON_CHARACTERS: Final = 500
 _logger = structlog.get_logger()
 
 
-class Job(Protocol):
+@dataclass(frozen=True, slots=True)
+class EventStream[T]:
+    """Where events come from."""
+
+    topic: str
+    read: Callable[[bytes], T]  # what a record holds; raises ValueError where it holds nothing of the kind
+
+
+EVENT_STREAM: Final = EventStream(EVENTS, Event.from_bytes)
+
+
+class Job[T](Protocol):
     """Work on events."""
 
     name: str  # of its consumer group, after `parley.`
 
-    async def handle(self, events: Sequence[Event]) -> None:
+    async def handle(self, events: Sequence[T]) -> None:
         """Have the effect of these events; what was done for some of them before must not be done again."""
 
 
-class Consumer:
+class Consumer[T]:
     """Feeds one job in one worker."""
 
-    def __init__(self, servers: str, job: Job, producer: Producer) -> None:
+    def __init__(self, servers: str, stream: EventStream[T], job: Job[T], producer: Producer) -> None:
         self._servers = servers
+        self._stream = stream
         self._job = job
         self._producer = producer
         self.lag = 0  # events of the partitions of this worker that the job has not handled, as seen last
@@ -66,7 +79,7 @@ class Consumer:
 
     async def _consume(self) -> None:
         consumer: Any = AIOKafkaConsumer(
-            EVENTS,
+            self._stream.topic,
             bootstrap_servers=self._servers,
             group_id=f"parley.{self._job.name}",
             enable_auto_commit=False,
@@ -91,10 +104,10 @@ class Consumer:
 
     async def _handle(self, records: Sequence[Any]) -> None:
         """Have the job's effect for records; those that it cannot take become dead letters."""
-        events: list[tuple[Any, Event]] = []
+        events: list[tuple[Any, T]] = []
         for record in records:
             try:
-                events.append((record, Event.from_bytes(record.value)))
+                events.append((record, self._stream.read(record.value)))
             except ValueError as error:  # no try will make an event of it
                 await self._bury(record, error)
         try:
@@ -110,7 +123,7 @@ class Consumer:
                 except Exception as error:  # noqa: BLE001
                     await self._bury(record, error)
 
-    async def _try(self, events: Sequence[Event]) -> None:
+    async def _try(self, events: Sequence[T]) -> None:
         async for attempt in stamina.retry_context(on=ConnectionFailure, attempts=None, timeout=None, wait_max=1.0):
             with attempt:
                 await self._job.handle(events)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.cache import Cache
+from services.gathering import Gathering
 from services.mongo import Document, parsed
 from services.users import ProfileChanges, User, Users
 
@@ -17,6 +18,7 @@ class Profiles:
     def __init__(self, users: Users, cache: Cache) -> None:
         self._users = users
         self._cache = cache
+        self._reads = Gathering(self._read, cache.spawn)
 
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, User]:
         """Return those of these users that exist, by id; as of the newest change by `update`.
@@ -24,7 +26,7 @@ class Profiles:
         Raises:
             PyMongoError: MongoDB had to be asked, and did not answer.
         """
-        found = await self._cache.get_many(_KIND, user_ids, self._read)
+        found = await self._cache.get_many(_KIND, user_ids, self._reads.get)
         return {user_id: user for user_id, document in found.items() if (user := parsed(User, document))}
 
     async def update(self, user_id: str, changes: ProfileChanges) -> User:
@@ -34,8 +36,16 @@ class Profiles:
             CommitUnknown: it is not sure that the next read shows it.
         """
         user = await self._users.update_profile(user_id, changes)
-        await self._cache.forget(self._cache.key(_KIND, user_id))
+        await self.forget(user_id)
         return user
+
+    async def forget(self, user_id: str) -> None:
+        """See to it that nobody is shown any more what a person was before a change.
+
+        Raises:
+            CommitUnknown: that is not sure.
+        """
+        await self._cache.forget(self._cache.key(_KIND, user_id))
 
     async def _read(self, user_ids: list[str]) -> dict[str, Document]:
         found = await self._users.get_many(user_ids)

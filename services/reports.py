@@ -13,9 +13,8 @@ from odmantic import Field, Model
 from odmantic.config import ODMConfigDict
 from pymongo.errors import DuplicateKeyError
 
-from services import ids
+from services import ids, inputs
 from services.audit import Audit, AuditEventKind
-from services.content import valid_note, valid_reason
 from services.errors import Conflict, NotFound
 from services.messages import Message, Messages
 from services.mongo import Collection, Database, Document, parsed
@@ -68,7 +67,7 @@ class Reports:
             InvalidInput: the reason is empty or too long.
             NotFound: there is no such message for the reporter.
         """
-        reason = valid_reason(reason)
+        reason = inputs.Report.of(reason=reason).reason
         message = await self._messages.visible(reporter_id, message_id)
         if message is None:
             raise NotFound("There is no such message.", ("input", "messageId"))
@@ -115,7 +114,7 @@ class Reports:
             Conflict: it was resolved in another way.
         """
         viewer.require_operator()
-        note = None if note is None else valid_note(note)
+        note = inputs.Resolution.of(note=note).note
         fields = {"resolution": resolution.value, "note": note, "resolvedAt": now, "resolvedBy": viewer.user_id}
         is_resolved = ids.kind(report_id) == "rep" and await self._reports.update_one(
             {"_id": report_id, "state": ReportState.OPEN.value},

@@ -21,10 +21,13 @@ from services.bus import Bus
 from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
+from services.egress import Egress
 from services.epoch import epoch_of
+from services.erasure import Erasures
 from services.failures import described
 from services.feeds import Feeds
 from services.health import HealthChecks
+from services.identities import Identities
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
 from services.last_seen import LastSeen
@@ -36,8 +39,10 @@ from services.meter import Meter, SentMessages
 from services.metric_history import MetricHistory
 from services.metric_reports import MetricReports
 from services.metrics import MetricsService
+from services.migration import make_indexes
 from services.mongo import Database
 from services.mutes import Mutes
+from services.oidc import Issuer
 from services.outbox import Outbox
 from services.passwords import Passwords
 from services.presence import PresenceService
@@ -45,19 +50,23 @@ from services.presence_reaper import Reaper
 from services.presence_store import PresenceStore, PresenceTimes
 from services.presence_watch import PresenceWatch
 from services.profiles import Profiles
+from services.push_endpoints import PushEndpoints
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
 from services.reports import Reports
 from services.revocations import Revocations
+from services.search import Search
 from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
 from services.tasks import Tasks
 from services.tokens import Tokens, open_tokens
+from services.tracking import Tracking
 from services.typing import Typing, TypingEnds
 from services.unread import Unread
 from services.users import Users
+from services.vapid import open_vapid
 
 WARM: Final = 100  # conversations that a new process has in memory before anybody asks
 WARM_AFTER_SECONDS: Final = (
@@ -85,8 +94,10 @@ class Services:
     profiles: Profiles
     tokens: Tokens
     sessions: Sessions
+    identities: Identities
     revocations: Revocations
     accounts: Accounts
+    erasures: Erasures
     audit: Audit
     blocks: Blocks
     conversations: Conversations
@@ -95,6 +106,7 @@ class Services:
     logs: Logs
     messages: Messages
     reports: Reports
+    search: Search
     receipts: ReceiptService
     unread: Unread
     inboxes: Inboxes
@@ -102,12 +114,15 @@ class Services:
     presence_watch: PresenceWatch
     attendance: Attendance
     typing: Typing
+    push_endpoints: PushEndpoints
+    push_public_key: str | None  # None where there is no Web Push
     cache: Cache
     streams: Streams
     limits: Limits
     health: HealthChecks
     meter: Meter
     metrics: MetricsService
+    tracking: Tracking
 
 
 @asynccontextmanager
@@ -116,10 +131,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     instance = str(ULID()).lower()
     async with AsyncExitStack() as stack:
         meter = Meter()
-        tokens = open_tokens(settings)
+        tokens, vapid = open_tokens(settings), open_vapid(settings)
         database = Database(settings)
         stack.callback(database.close)
         epoch = await epoch_of(database)
+        await make_indexes(database)
         passwords = await stack.enter_async_context(Passwords(threads=settings.password_threads))
         users = Users(database)
         blocks = Blocks(database, users)
@@ -144,8 +160,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         inboxes = await stack.enter_async_context(Inboxes(database, bus).running())
         conversations = Conversations(database, logs, users, blocks, epoch)
         senders = Senders(logs, users, blocks)
-        messages = Messages(database, logs, users, senders, epoch)
         mutes = Mutes(database, conversations)
+        messages = Messages(database, logs, users, senders, epoch)
         profiles = Profiles(users, cache)
         last_seen = await stack.enter_async_context(LastSeen(database).running())
         times = PresenceTimes(idle_seconds=settings.away_seconds, valid_seconds=settings.presence_seconds)
@@ -158,9 +174,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         presence_watch = await stack.enter_async_context(
             PresenceWatch(redis, bus, presence, reaper, times=times).running()
         )
-        reports = MetricReports(redis, meter, instance=instance, role="api")
-        await stack.enter_async_context(reports.running())
-        metrics = MetricsService(reports, MetricHistory(database), store.online)
+        sessions = Sessions(
+            database,
+            users=users,
+            passwords=passwords,
+            tokens=tokens,
+            revocations=revocations,
+            settings=settings,
+        )
+        metric_reports = MetricReports(redis, meter, instance=instance, role="api")
+        await stack.enter_async_context(metric_reports.running())
+        metrics = MetricsService(metric_reports, MetricHistory(database), store.online)
         stack.push_async_callback(metrics.close)
         yield Services(
             settings=settings,
@@ -168,16 +192,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             users=users,
             profiles=profiles,
             tokens=tokens,
-            sessions=Sessions(
-                database,
-                users=users,
-                passwords=passwords,
-                tokens=tokens,
-                revocations=revocations,
-                settings=settings,
-            ),
+            sessions=sessions,
+            identities=Identities(database, users=users, sessions=sessions, issuer=_issuer(settings)),
             revocations=revocations,
             accounts=Accounts(database, revocations.end),
+            erasures=Erasures(database, users=users, profiles=profiles, revocations=revocations, logs=logs),
             audit=Audit(database),
             blocks=blocks,
             conversations=conversations,
@@ -186,12 +205,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             logs=logs,
             messages=messages,
             reports=Reports(database, messages),
+            search=Search(database, logs, inboxes, messages),
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,
             presence=presence,
             presence_watch=presence_watch,
             attendance=attendance,
+            push_endpoints=PushEndpoints(
+                database, Egress(networks=settings.push_networks, allows_http=settings.push_insecure), vapid
+            ),
+            push_public_key=None if vapid is None else vapid.public_key,
             typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds, senders).running()),
             cache=cache,
             streams=Streams(feeds, epoch),
@@ -203,7 +227,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ),
             meter=meter,
             metrics=metrics,
+            tracking=Tracking(producer, meter),
         )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Issuer(settings.oidc_issuer, settings.oidc_audience)
 
 
 async def _warm(logs: Logs, outbox: Outbox) -> None:

@@ -22,12 +22,13 @@ from services.attempts import Attempts
 from services.audit import Audit, AuditEventKind
 from services.config import Settings
 from services.errors import Forbidden, InvalidCredentials, InvalidInput, NotFound, Overloaded, Unauthenticated
+from services.inputs import PasswordChange, Registration
 from services.mongo import Collection, Database, parsed
 from services.passwords import Passwords
 from services.resets import Resets
 from services.revocations import Ends, Revocations
 from services.tokens import Claims, Tokens
-from services.users import Role, User, Users, valid_handle
+from services.users import Role, User, Users
 
 # The reply with the new token may be lost, and two tabs may renew at once: both look like one token shown twice.
 _GRACE = timedelta(seconds=10)
@@ -169,15 +170,15 @@ class Sessions:
             InvalidInput: a part of the input is not allowed.
             Conflict: the handle is taken.
         """
-        form = valid_handle(handle)
+        given = Registration.of(handle=handle, password=password, display_name=display_name)
+        form = given.handle
         is_operator = form in self._operators
         if form in handles.RESERVED and not is_operator:
             raise InvalidInput("This handle is reserved.", ("input", "handle"))
-        name = None if display_name is None else handles.display_name(display_name)
-        passwords.check_new(password, handle=form)
+        passwords.require_unlike(given.password, handle=form)
         user = await self._users.create(
             handle=form,
-            display_name=name,
+            display_name=given.display_name,
             password_hash=await self._passwords.hash(password),
             roles=[Role.USER, Role.OPERATOR] if is_operator else [Role.USER],
             now=now,
@@ -370,7 +371,7 @@ class Sessions:
 
     async def of_user(self, user_id: str, now: datetime) -> list[Session]:
         """Return the user's live sessions, the oldest first."""
-        documents = await self._sessions.find({"_id": _range(user_id)})
+        documents = await self._sessions.find({"_id": sessions_of(user_id)})
         sessions = [Session.model_validate_doc(document) for document in documents]
         return [session for session in sessions if session.is_live(now)]
 
@@ -408,7 +409,8 @@ class Sessions:
         """Return the hash of the password that a user chose instead of another."""
         if user.suspended_at is not None:
             raise Forbidden("This account is suspended.")
-        passwords.check_new(password, handle=user.handle, path=("input", "newPassword"))
+        new = PasswordChange.of(new_password=password).new_password
+        passwords.require_unlike(new, handle=user.handle, path=("input", "newPassword"))
         return await self._passwords.hash(password)
 
     async def _live(self, session_id: str, now: datetime) -> Session:
@@ -478,16 +480,16 @@ async def end_sessions(
 ) -> None:
     """End the sessions of a user, but the named one, and `revoke` their tokens."""
     await sessions.update_many(
-        {"_id": {**_range(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
+        {"_id": {**sessions_of(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
     )
     # Read afterwards: none of them can be renewed any more, so what they say of their tokens is the last word. Those
     # that were over before are among them, because whoever ended them may have died before this.
-    documents = await sessions.find({"_id": _range(user_id)})
+    documents = await sessions.find({"_id": sessions_of(user_id)})
     ended = (Session.model_validate_doc(document) for document in documents if document.get("revokedAt") is not None)
     await revoke({session.id: session.tokens_until for session in ended})
 
 
-def _range(user_id: str) -> dict[str, str]:
+def sessions_of(user_id: str) -> dict[str, str]:
     """Return the condition that the ids of the user's sessions fulfil."""
     prefix = f"ses_{user_id.removeprefix('usr_')}"
     return {"$gt": f"{prefix}_", "$lt": f"{prefix}`"}

@@ -4,8 +4,6 @@ import base64
 import hashlib
 import json
 import math
-import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +14,6 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
@@ -26,11 +22,13 @@ from jwt.types import Options
 
 from services.config import Settings
 from services.errors import Forbidden, TokenExpired, Unauthenticated
+from services.key_files import make_key
 from services.users import Role
 
 _ALGORITHM = "EdDSA"
 _ISSUER = "parley"
 _MAX_LENGTH = 2_048  # characters; ours have about 400
+_KEPT = 4_096  # tokens that were verified; to verify a signature costs as much as answering a small query
 _CLOCK_SKEW_SECONDS = 5  # how far ahead another instance's clock may be
 
 
@@ -72,6 +70,7 @@ class Tokens:
         self._signing_key_id = _key_id(signing_key.public_key())
         self._keys = {_key_id(key): key for key in (signing_key.public_key(), *verification_keys)}
         self._life_seconds = life_seconds
+        self._verified_claims: dict[str, Claims] = {}  # by token, the oldest first
 
     def issue(self, *, user_id: str, session_id: str, roles: Iterable[Role], now: datetime) -> tuple[str, datetime]:
         """Return a new access token and when it expires."""
@@ -98,9 +97,21 @@ class Tokens:
             TokenExpired: it was valid until its time was over.
             Unauthenticated: anything else is wrong with it.
         """
+        result = self._verified_claims.get(token)
+        if result is None:
+            result = self._claims(token, now)
+            if len(self._verified_claims) >= _KEPT:
+                del self._verified_claims[next(iter(self._verified_claims))]
+            self._verified_claims[token] = result
+        if now >= result.expires_at:
+            raise TokenExpired("The access token has expired.")
+        return result
+
+    def _claims(self, token: str, now: datetime) -> Claims:
+        """Return what a token says that is signed by one of the keys. Raises as `verify`, but for its time."""
         try:
             claims = self._verified(token, now)
-            result = Claims(
+            return Claims(
                 user_id=claims["sub"],
                 session_id=claims["sid"],
                 roles=frozenset(map(Role, claims["roles"])),
@@ -109,9 +120,6 @@ class Tokens:
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, RecursionError):
             # What exactly is wrong is of no use to an honest caller.
             raise Unauthenticated("The access token is not valid.") from None
-        if now >= result.expires_at:
-            raise TokenExpired("The access token has expired.")
-        return result
 
     def jwks(self) -> dict[str, object]:
         """Return the public keys as a JSON Web Key Set."""
@@ -146,31 +154,12 @@ def open_tokens(settings: Settings) -> Tokens:
             raise ValueError("PARLEY_SIGNING_KEY_FILE must name the Ed25519 key that signs access tokens")
         assert settings.data is not None  # the settings have seen to it
         path = settings.data / "keys" / "ed25519.pem"
-        _make_key(path)
+        make_key(path, Ed25519PrivateKey.generate)
     return Tokens(
         signing_key=_private_key(path),
         verification_keys=map(_public_key, settings.verification_key_files),
         life_seconds=settings.access_token_seconds,
     )
-
-
-def _make_key(path: Path) -> None:
-    """Make a key file unless there is one; processes that start together agree on the first."""
-    if path.exists():
-        return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    draft = path.with_suffix(f".{secrets.token_hex(8)}")
-    try:
-        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(draft)  # complete at once, and only one process can
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _private_key(path: Path) -> Ed25519PrivateKey:

@@ -14,6 +14,7 @@ import orjson
 
 from services import ids
 from services.errors import InvalidInput
+from services.jobs import EventStream
 from services.kafka import KafkaAwayError, Producer, Record
 from services.meter import Meter
 from services.mongo import Database
@@ -69,6 +70,9 @@ class TrackedEvent:
             raise ValueError(f"not a tracked event: {error!r}") from error
 
 
+TRACKING_STREAM: Final = EventStream(TRACKING, TrackedEvent.from_bytes)
+
+
 class Tracking:
     """Takes product events."""
 
@@ -76,9 +80,7 @@ class Tracking:
         self._producer = producer
         self._meter = meter
 
-    async def track(
-        self, user_id: str, *, name: str, properties: Any, at: datetime | None, now: datetime
-    ) -> bool:
+    async def track(self, user_id: str, *, name: str, properties: Any, at: datetime | None, now: datetime) -> bool:
         """Send an event to Kafka; return whether that has it.
 
         Raises:
@@ -94,9 +96,7 @@ class Tracking:
             raise InvalidInput("The properties are at most 4 KiB of JSON.", ("input", "properties"))
         if at is not None and abs(at - now) > FARTHEST:
             raise InvalidInput("The time is within 24 hours of now.", ("input", "at"))
-        event = TrackedEvent(
-            id=ids.new_id("evt", now), user_id=user_id, name=name, properties=properties, at=at or now
-        )
+        event = TrackedEvent(id=ids.new_id("evt"), user_id=user_id, name=name, properties=properties, at=at or now)
         try:
             await self._producer.send([Record(TRACKING, user_id.encode(), event.to_bytes())])
         except KafkaAwayError:
@@ -109,8 +109,6 @@ class TrackingJob:
     """Counts, each event once, by user, name and day."""
 
     name = "tracking"
-    topic = TRACKING
-    read = staticmethod(TrackedEvent.from_bytes)
 
     def __init__(self, database: Database) -> None:
         self._tracked = database["tracked"]

@@ -209,7 +209,7 @@ async def test_a_report_waits_for_an_operator_and_leaves_the_queue_resolved(
 async def test_reports_are_in_the_order_in_which_they_came(api: Api, stack: StackProcess) -> None:
     operator, ann, bob = await with_role(api, stack, "ADMIN"), await api.register(), await api.register()
     conversation = await ann.talk(bob)
-    messages = [await said(ann, conversation) for _ in range(3)]
+    messages = [(await ann.send(conversation["id"], f"{number}"))["message"] for number in range(3)]
     for index in (2, 0, 1):
         await bob.mutate(REPORT, messageId=messages[index]["id"], reason=f"{index}")
 

@@ -21,7 +21,7 @@ from pymongo.errors import AutoReconnect
 from services import dead_letters, ids
 from services.activity import BLOCK, Activity
 from services.events import Event
-from services.jobs import TRIES, Consumer, Job
+from services.jobs import EVENT_STREAM, TRIES, Consumer, Job
 from services.kafka import Extents, Producer, Record
 from services.mongo import Database
 from services.topics import DEAD_LETTERS, EVENTS, PARTITIONS
@@ -66,10 +66,10 @@ class Broker:
         records = [Record(EVENTS, event.conversation_id.encode(), event.to_bytes()) for event in events]
         await self.producer.send(records)
 
-    async def run(self, job: Job) -> None:
-        await self._stack.enter_async_context(Consumer(self.servers, job, self.producer).running())
+    async def run(self, job: Job[Event]) -> None:
+        await self._stack.enter_async_context(Consumer(self.servers, EVENT_STREAM, job, self.producer).running())
 
-    async def letters_of(self, job: Job, key: str) -> list[dead_letters.DeadLetter]:
+    async def letters_of(self, job: Job[Event], key: str) -> list[dead_letters.DeadLetter]:
         letters = await dead_letters.waiting(self.servers)
         return [letter for letter in letters if (letter.job, letter.key) == (job.name, key.encode())]
 
@@ -174,7 +174,7 @@ async def test_what_was_done_but_not_committed_is_done_again_and_counts_once(
                     await asyncio.Event().wait()
 
     job = Counting(mongo_database)
-    async with Consumer(broker.servers, job, broker.producer).running():
+    async with Consumer(broker.servers, EVENT_STREAM, job, broker.producer).running():
         await broker.send(sent(conversation_id, sequence, ann) for sequence in range(1, 11))
         await until(lambda: job.effects == 1, "the effect is there")
     job.dies = False
@@ -208,7 +208,7 @@ async def test_a_day_is_one_of_utc_and_only_messages_count(mongo_database: Datab
     assert [await activity.messages(ann, date(2026, 11, day)) for day in (23, 24, 25)] == [0, 2, 1]
 
 
-async def _letters(broker: Broker, job: Job, key: str, count: int) -> list[dead_letters.DeadLetter]:
+async def _letters(broker: Broker, job: Job[Event], key: str, count: int) -> list[dead_letters.DeadLetter]:
     """Wait until a job has so many dead letters."""
     deadline = time.monotonic() + 60
     while len(letters := await broker.letters_of(job, key)) < count:
