@@ -4,6 +4,7 @@ import math
 import re
 
 from parley.execution import Engine, Operation
+from parley.load import Load
 from services.errors import RateLimited
 from services.limits import LIGHT_FIELDS, Allowance, Standing
 
@@ -11,11 +12,14 @@ from services.limits import LIGHT_FIELDS, Allowance, Standing
 _LIGHT = re.compile(rf"\b(?:{'|'.join(sorted(LIGHT_FIELDS))})\b")
 
 
-async def admitted(engine: Engine, query: str, operation_name: str | None, allowance: Allowance) -> Operation:
+async def admitted(
+    engine: Engine, load: Load, query: str, operation_name: str | None, allowance: Allowance
+) -> Operation:
     """Return the operation of a request when its caller may do one more.
 
     Raises:
         RateLimited: it is one too many.
+        Overloaded: this process has too much to do for one that matters as much as this.
         RequestRefused: it is no operation that can be run.
     """
     known = engine.known(query, operation_name)
@@ -25,6 +29,7 @@ async def admitted(engine: Engine, query: str, operation_name: str | None, allow
     else:
         await allowance.enter(light=_LIGHT.search(query) is not None)
     operation = engine.operation(query, operation_name)
+    load.admit(operation)
     if known is None and not is_light(operation):
         await allowance.enter_as_heavy()
     if not operation.is_mutation:  # mutations are counted where they can say so in their payloads

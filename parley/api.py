@@ -16,11 +16,13 @@ from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
 from parley.http import GraphQLOverHTTP, key_route, plain_routes
+from parley.load import Load
 from parley.pages import graphiql_page, pages
 from parley.requests import EXCEPTION_HANDLERS, REQUEST_ID_HEADER, Requests
 from parley.server import config, run
 from parley.transport import PATH, Socket, Sockets
 from schema.api import graphql_schema
+from services import clock
 from services.config import Settings
 from services.health import HealthChecks
 from services.limits import LIGHT_FIELDS
@@ -50,16 +52,18 @@ def create_app(settings: Settings) -> ASGIApp:
         async with open_services(settings) as services:
             engine = Engine(graphql_schema(), introspection=settings.allows_introspection)
             fanout = Fanout(engine, services)
-            sockets = Sockets(engine, fanout, services)
+            load = Load()
+            sockets = Sockets(engine, load, fanout, services)
             gc.collect()
             gc.freeze()  # the schema's objects stay: there is no use in looking through them again and again
             try:
-                yield {
-                    "http": GraphQLOverHTTP(engine, services),
-                    "health": services.health,
-                    "tokens": services.tokens,
-                    "sockets": sockets,
-                }
+                async with load.running():
+                    yield {
+                        "http": GraphQLOverHTTP(engine, load, services),
+                        "health": services.health,
+                        "tokens": services.tokens,
+                        "sockets": sockets,
+                    }
             finally:
                 await sockets.close()
                 await engine.close()
@@ -111,4 +115,5 @@ def server(settings: Settings, *, host: str, port: int) -> DrainingServer:
 
 def serve_api(settings: Settings, *, host: str, port: int) -> None:
     """Run an API process until SIGTERM or SIGINT."""
+    clock.shift(settings.clock_offset_seconds)
     run(server(settings, host=host, port=port))

@@ -40,14 +40,14 @@ def asked(request: bytes) -> Asked:
     return Asked(method, rest.partition(" ")[0].partition("?")[0], headers)
 
 
-def answer(request: Asked, *, path: str, request_id: str, allowed_origins: Sequence[str], is_draining: bool) -> Answer:
+def answer(request: Asked, *, path: str, request_id: str, allowed_origins: Sequence[str], is_refusing: bool) -> Answer:
     """Answer a request; the answer names it as the logs do."""
-    found = _answer(request, path=path, allowed_origins=allowed_origins, is_draining=is_draining)
+    found = _answer(request, path=path, allowed_origins=allowed_origins, is_refusing=is_refusing)
     first, rest = found.data.split(b"\r\n", 1)
     return replace(found, data=b"%b\r\nX-Request-ID: %b\r\n%b" % (first, request_id.encode(), rest))
 
 
-def _answer(request: Asked, *, path: str, allowed_origins: Sequence[str], is_draining: bool) -> Answer:
+def _answer(request: Asked, *, path: str, allowed_origins: Sequence[str], is_refusing: bool) -> Answer:
     method, headers = request.method, request.headers
     if request.path != path:
         return _refusal(HTTPStatus.NOT_FOUND)
@@ -58,7 +58,7 @@ def _answer(request: Asked, *, path: str, allowed_origins: Sequence[str], is_dra
         return _refusal(HTTPStatus.UPGRADE_REQUIRED, "Sec-WebSocket-Version: 13\r\n")
     if not _may_come_from(headers.get("origin"), headers.get("host"), allowed_origins):
         return _refusal(HTTPStatus.FORBIDDEN)
-    if is_draining:
+    if is_refusing:
         return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
     offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
     return _acceptance(key, SUBPROTOCOL in offered)

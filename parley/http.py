@@ -4,6 +4,7 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 `application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
 """
 
+import math
 from typing import Any, Final
 
 import orjson
@@ -15,11 +16,12 @@ from starlette.routing import Route
 
 from parley import admission
 from parley.execution import Engine, Errors, RequestRefused, formatted
+from parley.load import Load
 from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
 from services.config import Settings
-from services.errors import ChatError, RateLimited, Unauthenticated
+from services.errors import ChatError, Overloaded, RateLimited, Unauthenticated
 from services.health import HealthChecks
 from services.limits import Allowance
 from services.services import Services
@@ -34,8 +36,9 @@ PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from a
 class GraphQLOverHTTP:
     """Answers queries and mutations."""
 
-    def __init__(self, engine: Engine, services: Services) -> None:
+    def __init__(self, engine: Engine, load: Load, services: Services) -> None:
         self._engine = engine
+        self._load = load
         self._services = services
 
     async def __call__(self, request: Request) -> Response:
@@ -72,14 +75,19 @@ class GraphQLOverHTTP:
         query, variables, operation_name = asked
         origin: Origin = request.state.origin
         try:
-            operation = await admission.admitted(self._engine, query, operation_name, context.allowance)
+            operation = await admission.admitted(self._engine, self._load, query, operation_name, context.allowance)
             if operation.is_subscription:
                 return _refusal("Subscriptions need a WebSocket.", "BAD_USER_INPUT", 400, media_type)
             if operation.is_mutation and request.method == "GET":
                 response = _refusal("Mutations need POST.", "BAD_USER_INPUT", 405, media_type)
                 response.headers["allow"] = "POST"
                 return response
-            result = await self._engine.execute(operation, variables, context, origin.request_id)
+            with self._load.working():
+                result = await self._engine.execute(operation, variables, context, origin.request_id)
+        except Overloaded as refused:
+            response = _errors([_formatted(refused, origin)], 503, media_type)
+            response.headers["retry-after"] = str(math.ceil((refused.retry_after_ms or 0) / 1_000))
+            return response
         except RequestRefused as refused:
             return _errors(refused.errors, 400 if media_type == RESPONSE_TYPE else 200, media_type)
         return _response(result, 200, media_type)

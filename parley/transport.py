@@ -19,6 +19,7 @@ from ulid import ULID
 from parley import admission, frames, handshake, protocol
 from parley.execution import Engine, Errors, Operation, RequestRefused, formatted
 from parley.fanout import Fanout
+from parley.load import Criticality, Load
 from parley.protocol import CloseCode
 from parley.requests import REQUEST_ID_HEADER, origin
 from parley.session_notices import Ends, SessionFollower, SessionNotices
@@ -26,7 +27,7 @@ from parley.sweeper import Sweeper
 from resolvers.context import Context, caller
 from services import clock
 from services.attendance import Attendant
-from services.errors import RateLimited, TokenExpired, Unauthenticated
+from services.errors import Overloaded, RateLimited, TokenExpired, Unauthenticated
 from services.limits import Allowance
 from services.services import Services
 from services.tasks import Tasks
@@ -48,8 +49,9 @@ _logger = structlog.get_logger()
 class Sockets:
     """All sockets of this process, and what they need."""
 
-    def __init__(self, engine: Engine, fanout: Fanout, services: Services) -> None:
+    def __init__(self, engine: Engine, load: Load, fanout: Fanout, services: Services) -> None:
         self.engine = engine
+        self.load = load
         self.fanout = fanout
         self.services = services
         self.sweeper = Sweeper()
@@ -238,7 +240,7 @@ class Socket(asyncio.Protocol):
             path=PATH,
             request_id=found.request_id,
             allowed_origins=services.settings.allowed_origins,
-            is_draining=services.health.draining,
+            is_refusing=services.health.draining or not self._sockets.load.takes(Criticality.ARRIVING),
         )
         self._transport.write(reply.data)
         if not reply.is_accepted:
@@ -432,8 +434,10 @@ class Socket(asyncio.Protocol):
         self._window = self._window or Window()
         allowance = Allowance(sockets.services.limits, caller(self._claims, self._address), self._window)
         try:
-            operation = await admission.admitted(sockets.engine, request.query, request.operation_name, allowance)
-        except RateLimited as refused:
+            operation = await admission.admitted(
+                sockets.engine, sockets.load, request.query, request.operation_name, allowance
+            )
+        except (Overloaded, RateLimited) as refused:
             error = formatted(GraphQLError(refused.message, original_error=refused), request_id)
             raise RequestRefused([error]) from None
         # What subscribers share outlives the socket of the first of them, and must not keep it.
@@ -441,7 +445,8 @@ class Socket(asyncio.Protocol):
         context = Context(sockets.services, self._claims, line, allowance)
         self._refuse_strangers(operation)
         if not operation.is_subscription:
-            response = await sockets.engine.execute(operation, request.variables, context, request_id)
+            with sockets.load.working():
+                response = await sockets.engine.execute(operation, request.variables, context, request_id)
             client.answer(orjson.dumps(response))
         elif (refusal := request.operation.subscribe()) is not None:
             self.send(refusal)

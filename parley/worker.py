@@ -14,6 +14,7 @@ from ulid import ULID
 from parley.http import plain_routes
 from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
+from services import clock
 from services.activity import Activity
 from services.cleaning import Cleaning
 from services.config import Settings
@@ -69,4 +70,5 @@ def create_worker(settings: Settings) -> ASGIApp:
 
 def serve_worker(settings: Settings, *, host: str, port: int) -> None:
     """Run a worker until SIGTERM or SIGINT."""
+    clock.shift(settings.clock_offset_seconds)
     run(uvicorn.Server(config(create_worker(settings), host=host, port=port)))

@@ -20,9 +20,9 @@ def request(line: str = "GET /graphql HTTP/1.1", **changes: str | None) -> bytes
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def to(data: bytes, *, allowed: tuple[str, ...] = (), is_draining: bool = False) -> Answer:
+def to(data: bytes, *, allowed: tuple[str, ...] = (), is_refusing: bool = False) -> Answer:
     return answer(
-        asked(data), path="/graphql", request_id="the-request", allowed_origins=allowed, is_draining=is_draining
+        asked(data), path="/graphql", request_id="the-request", allowed_origins=allowed, is_refusing=is_refusing
     )
 
 
@@ -99,4 +99,4 @@ def test_a_query_string_changes_nothing() -> None:
 
 
 def test_a_draining_process_refuses_new_sockets() -> None:
-    assert status(to(request(), is_draining=True)) == 503
+    assert status(to(request(), is_refusing=True)) == 503
