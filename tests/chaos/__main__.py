@@ -23,7 +23,7 @@ def main(  # noqa: PLR0917  # options, which nobody gives by position
     rooms: Annotated[int, typer.Option(min=1, help="Conversations.")] = 12,
     rate: Annotated[float, typer.Option(min=0.1, help="Messages a second, as far as answers come.")] = 30.0,
     kind: Annotated[list[str] | None, typer.Option(help="Only faults of this kind; repeat it.")] = None,
-    mutant: Annotated[str | None, typer.Option(help="Plant this mistake into the API processes.")] = None,
+    quick: Annotated[bool, typer.Option(help="Judge neither presence nor what jobs did.")] = False,
     report: Annotated[Path, typer.Option(help="Directory of the reports.")] = REPORTS,
 ) -> None:
     """Run three API processes and two workers, break them by a plan, and judge what everybody saw."""
@@ -37,11 +37,11 @@ def main(  # noqa: PLR0917  # options, which nobody gives by position
         rooms=rooms,
         rate=rate,
         kinds=tuple(kind or KINDS),
-        mutant=mutant,
+        is_quick=quick,
     )
     data = Path(tempfile.mkdtemp(prefix="parley-chaos-"))
     outcome = uvloop.run(campaign.run(wish, data, _say))
-    into = report / (f"seed-{seed}" if mutant is None else f"mutant-{mutant}")
+    into = report / f"seed-{seed}"
     campaign.save(outcome, into)
     (into / "report.html").write_text(page.page(outcome))
     print(f"\n{page.verdict(outcome)}\n{into / 'report.html'}")

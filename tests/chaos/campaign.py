@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ ANSWER_SECONDS = 8.0  # a client's patience with one request: longer than any an
 SLOWEST_ANSWER_MS = 6_000.0  # while one part is away
 FREED_WITHIN_SECONDS, OFFLINE_WITHIN_SECONDS = 45.0, 60.0
 ARRIVING_SECONDS = 60.0  # for listeners to get what is left, after the last fault
+QUICK_SECONDS = 15.0  # the same, in a quick run
 EFFECTS_SECONDS = 90.0  # for Kafka and the jobs to have everything
 CLOCK_OFFSET_SECONDS = 4.0  # of one process: less than the 5 s that instances may differ by
 
@@ -44,6 +45,8 @@ class Wish:
     rate: float = 30.0  # messages a second
     kinds: tuple[str, ...] = KINDS
     mutant: str | None = None
+    far_redis_seconds: float = 0.0  # that Redis is away, each way, all the time
+    is_quick: bool = False  # whether it ends when everything has arrived: no presence, no effects
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,13 +59,14 @@ class Outcome:
     report: Report
     ghosts: Ghosts
     failures: list[str]  # what may not happen, besides the checker's violations
+    slow: list[str]  # what took longer than it may
     seconds: float  # all of it
     machine: dict[str, Any] = field(default_factory=machine.facts)
 
     @property
     def is_good(self) -> bool:
         """Whether every promise was kept."""
-        return not self.report.violations and not self.failures
+        return not self.report.violations and not self.failures and not self.slow
 
     def summary(self) -> dict[str, Any]:
         """Return the figures, as JSON may hold them."""
@@ -80,6 +84,7 @@ class Outcome:
             "violations": [asdict(violation) for violation in self.report.violations[:200]],
             "violation_count": len(self.report.violations),
             "failures": self.failures[:50],
+            "slow": self.slow,
             "latency": self.report.latency and asdict(self.report.latency),
             "latency_by_fault": {label: asdict(found) for label, found in self.report.latency_by_fault.items()},
             "latency_healed": {label: asdict(found) for label, found in self.report.latency_healed.items()},
@@ -109,6 +114,7 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         apis = [await stack.enter_async_context(_api(url)) for url in cluster.urls]
         ghost_apis = [await stack.enter_async_context(_api(url)) for url in cluster.ghost_urls]
         witness = await stack.enter_async_context(Witness(cluster.servers["kafka"]).watching())
+        await cluster.network.tell("redis", "delay", wish.far_redis_seconds)
         say(f"{wish.clients} people come")
         crowd = await Crowd.gather(apis, ghost_apis, clients=wish.clients, rooms=wish.rooms)
         progress = Progress(crowd, faults, say)
@@ -117,21 +123,20 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         breaking = asyncio.create_task(_break(cluster, crowd, faults, progress))
         await crowd.talk(rate=wish.rate, seconds=wish.seconds)
         await breaking
-        await _settle(cluster, crowd, witness, progress)
+        await _settle(cluster, crowd, witness, progress, is_quick=wish.is_quick)
         telling.cancel()
         say("judging")
         report = await asyncio.to_thread(check, crowd.history)
-    outcome = Outcome(
+    return Outcome(
         wish=wish,
         plan=faults,
         history=crowd.history,
         report=report,
         ghosts=crowd.ghosts,
         failures=crowd.failures,
+        slow=_slow(report, crowd.ghosts),
         seconds=time.monotonic() - started,
     )
-    outcome.failures += _broken_promises(outcome)
-    return outcome
 
 
 @dataclass(slots=True)
@@ -179,30 +184,30 @@ async def _break(cluster: Cluster, crowd: Crowd, faults: Sequence[Fault], progre
             progress.doing = ""
 
 
-async def _settle(cluster: Cluster, crowd: Crowd, witness: Witness, progress: Progress) -> None:
+async def _settle(cluster: Cluster, crowd: Crowd, witness: Witness, progress: Progress, *, is_quick: bool) -> None:
     """Let everything arrive, and note the final state as every process shows it."""
     ended, progress.doing = time.monotonic(), "arriving"
-    heads = [await head(room.conversation, crowd.owner) for room in crowd.rooms]
+    heads = [await head(room.conversation, crowd.owner) for room in crowd.all_rooms]
 
-    def arrived() -> bool:
-        return all(
-            listener.sequence >= newest
-            for room, newest in zip(crowd.rooms, heads, strict=True)
-            for listener in room.listeners
-        )
-
-    try:
-        await until(arrived, "everything arrives", ARRIVING_SECONDS)
-    except AssertionError:
-        behind = sum(
+    def behind() -> int:
+        return sum(
             listener.sequence < newest
-            for room, newest in zip(crowd.rooms, heads, strict=True)
+            for room, newest in zip(crowd.all_rooms, heads, strict=True)
             for listener in room.listeners
         )
-        crowd.failures.append(f"{behind} listeners were still behind {ARRIVING_SECONDS:g} s after the last fault")
+
+    patience = QUICK_SECONDS if is_quick else ARRIVING_SECONDS
+    with suppress(AssertionError):
+        await until(lambda: not behind(), "everything arrives", patience)
+    if count := behind():
+        crowd.failures.append(f"{count} listeners were still behind {patience:g} s after the last fault")
     progress.doing = "reading everything everywhere"
-    for room in crowd.rooms:
+    for room in crowd.all_rooms:
         await room.read_all(crowd.owner)
+    if is_quick:
+        for listener in crowd.listeners:
+            await listener.end()
+        return
     await crowd.tell_unread()
     progress.doing = "looking at who is there"
     # The first room's people have another device in another room.
@@ -223,7 +228,7 @@ async def _settle(cluster: Cluster, crowd: Crowd, witness: Witness, progress: Pr
 
 async def _note_effects(cluster: Cluster, crowd: Crowd, witness: Witness, heads: Sequence[int]) -> None:
     """Wait until Kafka and the jobs have everything, and note what they have."""
-    newest = {room.conversation: head for room, head in zip(crowd.rooms, heads, strict=True)}
+    newest = {room.conversation: head for room, head in zip(crowd.all_rooms, heads, strict=True)}
     messages: dict[str, set[int]] = {name: set() for name in newest}
     for record in crowd.history.records:
         if isinstance(record, SendAcked):
@@ -268,20 +273,20 @@ def _counted(mongo_url: str) -> dict[str, list[int]]:
     return found
 
 
-def _broken_promises(outcome: Outcome) -> list[str]:
+def _slow(report: Report, ghosts: Ghosts) -> list[str]:
     """Return what took longer than it may."""
     broken = [
         f"an answer took {found.max_ms / 1_000:.1f} s while {label} was all that was wrong"
-        for label, found in outcome.report.answers_by_fault.items()
+        for label, found in report.answers_by_fault.items()
         if label in OUTAGES and found.max_ms > SLOWEST_ANSWER_MS
     ]
-    for name, found, longest in (
-        ("half-open sockets were freed", outcome.ghosts.freed, FREED_WITHIN_SECONDS),
-        ("people without a network were shown OFFLINE", outcome.ghosts.offline, OFFLINE_WITHIN_SECONDS),
+    for name, seconds_each, longest in (
+        ("half-open sockets were freed", ghosts.freed, FREED_WITHIN_SECONDS),
+        ("people without a network were shown OFFLINE", ghosts.offline, OFFLINE_WITHIN_SECONDS),
     ):
-        late = [seconds for seconds in found if seconds is None or seconds > longest]
+        late = [seconds for seconds in seconds_each if seconds is None or seconds > longest]
         if late:
-            broken.append(f"{len(late)} of {len(found)} {name} only after more than {longest:g} s")
+            broken.append(f"{len(late)} of {len(seconds_each)} {name} only after more than {longest:g} s")
     return broken
 
 

@@ -27,7 +27,7 @@ type Point = tuple[float, float]  # seconds since the start, milliseconds
 def verdict(outcome: Outcome) -> str:
     """Return the run in a few words."""
     report, wish = outcome.report, outcome.wish
-    found = f"{len(report.violations)} violations, {len(outcome.failures)} failures"
+    found = f"{len(report.violations)} violations, {len(outcome.failures)} failures, {len(outcome.slow)} too slow"
     return (
         f"seed {wish.seed}: {len(outcome.plan)} faults, {report.acknowledged} of {report.sends} sends acknowledged, "
         f"{report.deliveries} deliveries; {'all promises kept' if outcome.is_good else found}"
@@ -43,7 +43,10 @@ def command(outcome: Outcome) -> str:
 
 def page(outcome: Outcome) -> str:
     """Return the report."""
-    report, wrong = outcome.report, [*outcome.failures, *(f"{v.kind}: {v.detail}" for v in outcome.report.violations)]
+    report, wrong = (
+        outcome.report,
+        [*outcome.failures, *outcome.slow, *(f"{v.kind}: {v.detail}" for v in outcome.report.violations)],
+    )
     title = f"Parley: fault run, seed {outcome.wish.seed}"
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>',

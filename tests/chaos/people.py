@@ -20,6 +20,8 @@ EDITED, READ_AGAIN, MARKED, TYPED = 0.05, 0.1, 0.1, 0.05  # shares of messages t
 WAITING = 128  # messages that wait for an answer; then nobody says more
 PAGE = 20
 COMING_AND_GOING_SECONDS = 2.0
+QUIET_ROOMS = 8  # in which nothing happens but that somebody comes, is spoken to at once, and goes
+SPOKEN_TO_SECONDS = 20.0  # that a newcomer waits for the word
 REGISTERING = 8  # people at a time
 GHOSTS = 5
 FREED_SECONDS = 60.0  # that a half-open connection is watched
@@ -52,6 +54,7 @@ class Crowd:
     owner: Person
     rooms: list[Room] = field(default_factory=list)
     members: list[list[Person]] = field(default_factory=list)  # of each room, without its owner
+    quiet: list[tuple[Room, Person]] = field(default_factory=list)  # with the one who comes and goes
     ghosts: Ghosts = field(default_factory=Ghosts)
     failures: list[str] = field(default_factory=list)  # what happened that may not
     acknowledged: int = 0
@@ -73,6 +76,8 @@ class Crowd:
         crowd = cls(apis, ghost_apis, History(), owner)
         groups = [people[number::rooms] for number in range(rooms)]
         groups[0] = groups[0] + [person for group in groups[1:] for person in group[: round(len(group) * HOT_SHARE)]]
+        for person in people[:QUIET_ROOMS]:
+            crowd.quiet.append((await Room.open(apis, crowd.history, owner, person), person))
         for group in groups:
             room = await Room.open(apis, crowd.history, owner, *group[:100])
             room.pace_seconds = COMING_AND_GOING_SECONDS
@@ -83,13 +88,19 @@ class Crowd:
         return crowd
 
     @property
+    def all_rooms(self) -> list[Room]:
+        return [*self.rooms, *(room for room, _ in self.quiet)]
+
+    @property
     def listeners(self) -> list[Listener]:
-        return [listener for room in self.rooms for listener in room.listeners]
+        return [listener for room in self.all_rooms for listener in room.listeners]
 
     async def talk(self, *, rate: float, seconds: float) -> None:
         """Say so many messages a second, for so long, as far as answers come; and do what people do beside."""
         for room, members in zip(self.rooms, self.members, strict=True):
             self._spawn(room.come_and_go(self.owner, members[-1], lambda: self.over))
+        for room, person in self.quiet:
+            self._spawn(self._come_anew(room, person))
         deadline, following = time.monotonic() + seconds, time.monotonic()
         while time.monotonic() < deadline:
             following = max(following + 1 / rate, time.monotonic() - 1.0)
@@ -127,6 +138,21 @@ class Crowd:
             )
         if random.random() < TYPED:
             await room.ask(person, TYPING, {"input": {"conversationId": room.conversation, "typing": True}})
+
+    async def _come_anew(self, room: Room, person: Person) -> None:
+        """Come to where nobody else is, and be spoken to at once, from another process: again and again."""
+        while not self.over:
+            listener = room.listen(person)
+            deadline = time.monotonic() + SPOKEN_TO_SECONDS
+            while not listener.is_caught_up and time.monotonic() < deadline:  # noqa: ASYNC110  # at once, or never
+                await asyncio.sleep(0.005)
+            said = await room.say(self.owner, "welcome")
+            newest = 0 if said is None else said.sequence
+            while listener.sequence < newest and time.monotonic() < deadline:  # noqa: ASYNC110  # likewise
+                await asyncio.sleep(0.01)
+            await listener.leave()
+            room.listeners.remove(listener)
+            await asyncio.sleep(random.uniform(0.0, 2.0))
 
     async def _read(self, room: Room, person: Person) -> None:
         invoked_at, api = time.monotonic_ns(), random.choice(self.apis)

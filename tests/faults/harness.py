@@ -220,6 +220,7 @@ class Listener:
         self.restless = restless
         self.sequence = 1
         self.connections = 0
+        self.is_caught_up = False  # whether the connection that is open has everything
         self._connection: str | None = None  # the one that is open
         self._failures = 0  # connections since something came
         self._cursor = room.cursor
@@ -250,7 +251,7 @@ class Listener:
             self._failures += 1
             with suppress(OSError, TimeoutError, WebSocketException, AssertionError):
                 await self._connect(api, f"{self._name}#{self.connections}")
-            self._connection = None
+            self._connection, self.is_caught_up = None, False
             await asyncio.sleep(backoff(self._failures))
 
     async def _connect(self, api: Api, connection: str) -> None:
@@ -288,6 +289,7 @@ class Listener:
                 return
             case "CaughtUp":
                 history.add(CaughtUp(connection=connection, sequence=update["sequence"]))
+                self.is_caught_up = True
                 return
             case "ResyncRequired":
                 self.sequence, self._cursor = sequence_of(update["cursor"]), update["cursor"]
