@@ -15,8 +15,10 @@ from pymongo import MongoClient
 from tests.bench import machine
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import cause
+from tests.chaos.mutants import COUNTED
 from tests.chaos.people import FREED_SECONDS, Crowd, Ghosts
 from tests.chaos.schedule import APIS, KINDS, OUTAGES, WORKERS, Fault, plan
+from tests.chaos.soak import Watch
 from tests.checker.afterwards import SETTLED_SECONDS
 from tests.checker.check import Report, check
 from tests.checker.history import Closed, Effects, FaultChanged, History, SendAcked
@@ -30,6 +32,7 @@ FREED_WITHIN_SECONDS, OFFLINE_WITHIN_SECONDS = 45.0, 60.0
 ARRIVING_SECONDS = 60.0  # for listeners to get what is left, after the last fault
 QUICK_SECONDS = 15.0  # the same, in a quick run
 EFFECTS_SECONDS = 90.0  # for Kafka and the jobs to have everything
+BASE_SECONDS = 20.0  # after which a process that was started is what it is while nothing happens
 CLOCK_OFFSET_SECONDS = 4.0  # of one process: less than the 5 s that instances may differ by
 
 
@@ -46,6 +49,7 @@ class Wish:
     kinds: tuple[str, ...] = KINDS
     mutant: str | None = None
     far_redis_seconds: float = 0.0  # that Redis is away, each way, all the time
+    idle_seconds: float = 0.0  # of silence after it, for a look at what is left; 0: no look
     is_quick: bool = False  # whether it ends when everything has arrived: no presence, no effects
 
 
@@ -61,6 +65,7 @@ class Outcome:
     failures: list[str]  # what may not happen, besides the checker's violations
     slow: list[str]  # what took longer than it may
     seconds: float  # all of it
+    soak: dict[str, Any] | None = None  # what the processes had, where that was asked for
     machine: dict[str, Any] = field(default_factory=machine.facts)
 
     @property
@@ -91,6 +96,7 @@ class Outcome:
             "answers_by_fault": {label: asdict(found) for label, found in self.report.answers_by_fault.items()},
             "ghosts": asdict(self.ghosts),
             "closes": codes,
+            "soak": self.soak,
             "machine": self.machine,
         }
 
@@ -106,7 +112,7 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         apis=APIS,
         workers=WORKERS,
         clock_offsets={f"api-{random.randrange(APIS)}": offset},
-        mutant=wish.mutant,
+        mutant=COUNTED if wish.idle_seconds else wish.mutant,
         say=lambda _: None,
     )
     async with AsyncExitStack() as stack:
@@ -114,6 +120,11 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         apis = [await stack.enter_async_context(_api(url)) for url in cluster.urls]
         ghost_apis = [await stack.enter_async_context(_api(url)) for url in cluster.ghost_urls]
         witness = await stack.enter_async_context(Witness(cluster.servers["kafka"]).watching())
+        watch = Watch(cluster)
+        sampling = asyncio.create_task(watch.keep_sampling())
+        stack.callback(sampling.cancel)
+        await asyncio.sleep(min(wish.idle_seconds, BASE_SECONDS))
+        await watch.note_keys("before")
         await cluster.network.tell("redis", "delay", wish.far_redis_seconds)
         say(f"{wish.clients} people come")
         crowd = await Crowd.gather(apis, ghost_apis, clients=wish.clients, rooms=wish.rooms)
@@ -121,9 +132,14 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         telling = asyncio.create_task(progress.tell())
         stack.callback(telling.cancel)
         breaking = asyncio.create_task(_break(cluster, crowd, faults, progress))
+        loaded_at = watch.now
         await crowd.talk(rate=wish.rate, seconds=wish.seconds)
+        idle_at = watch.now
         await breaking
         await _settle(cluster, crowd, witness, progress, is_quick=wish.is_quick)
+        progress.doing = "idle"
+        await asyncio.sleep(wish.idle_seconds)
+        await watch.note_keys("after")
         telling.cancel()
         say("judging")
         report = await asyncio.to_thread(check, crowd.history)
@@ -135,6 +151,7 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         ghosts=crowd.ghosts,
         failures=crowd.failures,
         slow=_slow(report, crowd.ghosts),
+        soak=watch.result(loaded_at, idle_at) if wish.idle_seconds else None,
         seconds=time.monotonic() - started,
     )
 

@@ -60,6 +60,7 @@ def page(outcome: Outcome) -> str:
         _table("The same 10 s after a fault and later, until the next", report.latency_healed),
         _table("Answers to requests, by the only fault they met", report.answers_by_fault),
         _ghosts(outcome),
+        _soak(outcome),
     ]
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -189,4 +190,27 @@ def _ghosts(outcome: Outcome) -> str:
         "<h2>Half-open sockets</h2>"
         f"<p>{len(outcome.ghosts.freed)} lost their network without a word: freed after {min(freed):.1f} to "
         f"{max(freed):.1f} s, shown OFFLINE after {min(offline):.1f} to {max(offline):.1f} s.</p>"
+    )
+
+
+def _soak(outcome: Outcome) -> str:
+    found = outcome.soak
+    if found is None:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(name)}<td>{of['before']['rss_mib']:.0f}<td>{of['most']['rss_mib']:.0f}"
+        f"<td>{of['after']['rss_mib']:.0f}<td>{of['growth']:+.2%}<td>{of['before']['descriptors']}"
+        f"<td>{of['after']['descriptors']}<td>{of['before']['tasks']}<td>{of['after']['tasks']}"
+        for name, of in found["processes"].items()
+    )
+    kinds = sorted({kind for counts in found["keys"].values() for kind in counts})
+    keys = "".join(
+        f"<tr><td>{escape(kind)}" + "".join(f"<td>{counts.get(kind, 0)}" for counts in found["keys"].values())
+        for kind in kinds
+    )
+    return (
+        f"<h2>{found['loaded_seconds']} s of load, then {found['idle_seconds']} s of none</h2>"
+        "<table><tr><th>process<th>MiB before<th>most<th>after<th>growth, second half<th>descriptors before<th>after"
+        f"<th>tasks before<th>after{rows}</table>"
+        f"<table><tr><th>keys in Redis{''.join(f'<th>{when}' for when in found['keys'])}{keys}</table>"
     )
