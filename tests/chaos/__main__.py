@@ -24,9 +24,7 @@ def main(  # noqa: PLR0917  # options, which nobody gives by position
     rate: Annotated[float, typer.Option(min=0.1, help="Messages a second, as far as answers come.")] = 30.0,
     kind: Annotated[list[str] | None, typer.Option(help="Only faults of this kind; repeat it.")] = None,
     quick: Annotated[bool, typer.Option(help="Judge neither presence nor what jobs did.")] = False,
-    soak: Annotated[
-        float, typer.Option(min=0, help="Seconds of silence afterwards, to see what is left.")
-    ] = 0.0,
+    soak: Annotated[float, typer.Option(min=0, help="Seconds of silence afterwards, to see what is left.")] = 0.0,
     report: Annotated[Path, typer.Option(help="Directory of the reports.")] = REPORTS,
 ) -> None:
     """Run three API processes and two workers, break them by a plan, and judge what everybody saw."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from parley.fanout import Reader
+from parley.frames import SharedText
 from parley.load import Load
 from parley.stack import standby
 from parley.transport import _Answer
@@ -46,11 +47,13 @@ def _put(owner: type, name: str, function: Callable[..., Any]) -> None:
     setattr(owner, name, function)
 
 
-def _on_deliveries(change: Callable[[_Answer, list[Any]], list[Any]]) -> None:
+def _on_deliveries(change: Callable[[_Answer, list[SharedText]], list[SharedText]]) -> None:
     original = _Answer.next
 
-    def next_(self: _Answer, results: list[Any]) -> None:
-        original(self, change(self, results))
+    def next_(self: _Answer, results: list[SharedText]) -> None:
+        # Who waits for `CaughtUp` waits for ever without it: that is found soon enough, but not by the checker.
+        entries = all(b"CaughtUp" not in result.frame(b"") for result in results)
+        original(self, change(self, results) if entries else results)
 
     _put(_Answer, "next", next_)
 
