@@ -22,10 +22,10 @@ async def found(name: str, directory: Path) -> Counter[str]:
     wish = campaign.Wish(
         seed=1,
         faults=4 if mutant.faults else 0,
-        seconds=20.0,
-        clients=24,
+        seconds=15.0,
+        clients=16,
         rooms=2,
-        rate=12.0,
+        rate=10.0,
         kinds=mutant.faults or ("kill api",),
         mutant=name,
         far_redis_seconds=FAR_SECONDS if mutant.needs_far_redis else 0.0,
