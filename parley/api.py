@@ -7,17 +7,14 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
 from parley.http import GraphQLOverHTTP, key_route, plain_routes
 from parley.load import Load
-from parley.pages import graphiql_page, pages
+from parley.pages import pages
 from parley.requests import EXCEPTION_HANDLERS, REQUEST_ID_HEADER, Requests
 from parley.server import config, run
 from parley.transport import PATH, Socket, Sockets
@@ -69,16 +66,12 @@ def create_app(settings: Settings) -> ASGIApp:
                 await engine.close()
                 await fanout.close()
 
-    app = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None, exception_handlers=dict(EXCEPTION_HANDLERS))
-    app.router.routes += [
-        Route(PATH, _graphql, methods=["GET", "POST"]),
-        *plain_routes(settings),
-        key_route(settings),
-        *pages(),
-    ]
+    routed = FastAPI(title="Parley", lifespan=lifespan, openapi_url=None, exception_handlers=dict(EXCEPTION_HANDLERS))
+    routed.router.routes += [*plain_routes(settings), key_route(settings), *pages()]
+    app: ASGIApp = GraphQLFirst(routed)
     if settings.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware,
+        app = CORSMiddleware(
+            app,
             allow_origins=list(settings.allowed_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type"],
@@ -97,15 +90,17 @@ def _check_names(limited: frozenset[str]) -> None:
         raise ValueError(f"PARLEY_RATE_LIMITS: there is no {', '.join(sorted(unknown))} to be limited")
 
 
-async def _graphql(request: Request) -> Response:
-    if (
-        request.method == "GET"
-        and "query" not in request.query_params
-        and "text/html" in request.headers.get("accept", "")
-    ):
-        return graphiql_page(request)
-    response: Response = await request.state.http(request)
-    return response
+class GraphQLFirst:
+    """Hands GraphQL's path to what answers it, and all else to the routes."""
+
+    def __init__(self, routed: ASGIApp) -> None:
+        self._routed = routed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the life of the app."""
+        is_graphql = scope["type"] == "http" and scope["path"] == PATH
+        app: ASGIApp = scope["state"]["http"] if is_graphql else self._routed
+        await app(scope, receive, send)
 
 
 def server(settings: Settings, *, host: str, port: int) -> DrainingServer:

@@ -268,10 +268,10 @@ def reconnect(
 def presence(
     connections: Annotated[int, typer.Option(min=11, help="Idle sockets, each of a user of its own.")] = 10_000,
     users: Annotated[int, typer.Option(min=1, help="People who come online at once.")] = 1_000,
-    watchers: Annotated[int, typer.Option(min=1, help="Subscribers, each of 200 of them.")] = 1_000,
+    watchers: Annotated[int, typer.Option(min=1, help="Subscribers, each of all of them.")] = 1_000,
     hold: Annotated[float, typer.Option(min=1, help="Seconds for which Redis's commands are counted.")] = 10,
 ) -> None:
-    """Measure presence: Redis commands a second by idle sockets; frames and executions of many changes."""
+    """Measure presence: Redis commands a second by idle sockets; frames, executions and writes of many changes."""
     _judge(_bench("presence").main(connections, users, watchers, hold))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import orjson
 import structlog
@@ -36,6 +36,7 @@ CACHED_CHARACTERS = 250_000  # of all their documents; each takes up to 400 byte
 LONGEST_CACHED = 20_000  # characters; a longer document is read each time
 ERRORS = 10  # that a client is told of at once
 MESSAGE_CHARACTERS = 500  # of an error; what is wrong may be a name of a quarter of a megabyte
+PUBLIC_FIELDS: Final = frozenset({"health", "__schema", "__type", "__typename"})  # at the root, for everybody
 EXECUTION_SECONDS = 10.0  # what a query or a mutation may take
 CLOSING_SECONDS = 5.0  # what mutations may take that go on when a process ends
 

@@ -22,8 +22,8 @@ from ulid import ULID
 from parley.execution import Engine, Operation, RequestRefused, formatted
 from parley.frames import SharedText
 from parley.inbox import Inbox
+from parley.lanes import Reader as LatestReader
 from parley.latest import Latest
-from parley.latest import Reader as LatestReader
 from parley.protocol import NEXT_TAIL
 from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext

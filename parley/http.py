@@ -4,19 +4,26 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 `application/graphql-response+json`; under `application/json` every well-formed request is answered with 200.
 """
 
+import hashlib
 import math
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+import structlog
 from graphql import GraphQLError
 from slowapi import Limiter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from parley import admission
-from parley.execution import Engine, Errors, RequestRefused, formatted
+from parley import admission, asked
+from parley.asked import Asked, Unreadable
+from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRefused, formatted
 from parley.load import Load
+from parley.media_types import JSON_TYPE, RESPONSE_TYPE, preferred
+from parley.pages import graphiql_page
 from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
@@ -27,161 +34,185 @@ from services.limits import Allowance
 from services.services import Services
 from services.tokens import Claims, Tokens
 
-BODY_BYTES = 256 * 1024
-JSON_TYPE = "application/json"
-RESPONSE_TYPE = "application/graphql-response+json"
+ALLOWED: Final = "GET, HEAD, POST"
+REFUSED_STATUS: Final = 400  # of what is wrong before anything runs; the draft would also have 422 for some of it
+HEALTH_SECONDS: Final = 5  # for which caches may repeat how the parts are
+SCHEMA_SECONDS: Final = 300  # for which caches may repeat what the schema is
 PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from an address
+
+_logger = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer to a request."""
+
+    content: dict[str, Any]
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    public_seconds: int | None = None  # for which it may be repeated to everybody; None where it may not
+
+    @classmethod
+    def refusal(cls, message: str, code: str, status: int, **headers: str) -> "Answer":
+        """Return the answer to a request that is wrong as it is."""
+        return cls(_errors([{"message": message, "extensions": {"code": code, "retryable": False}}]), status, headers)
+
+    async def send(self, scope: Scope, send: Send, media_type: str) -> None:
+        """Send it, or say that the client has it already."""
+        body, status = orjson.dumps(self.content), self.status
+        found = {"content-type": f"{media_type}; charset=utf-8", "vary": "Accept", "cache-control": "no-store"}
+        found.update(self.headers)
+        if self.public_seconds is not None:
+            tag = f'"{hashlib.sha256(media_type.encode() + body).hexdigest()[:32]}"'
+            found["cache-control"] = f"public, max-age={self.public_seconds}"
+            found |= {"etag": tag, "vary": "Accept, Authorization"}
+            if _has(asked.headers(scope).get("if-none-match", ""), tag):
+                body, status = b"", 304
+                del found["content-type"]
+        if status != 304:
+            found["content-length"] = str(len(body))
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
 
 
 class GraphQLOverHTTP:
-    """Answers queries and mutations."""
+    """Answers queries and mutations: an ASGI app, because layers between it and the server would cost as much as it."""
 
     def __init__(self, engine: Engine, load: Load, services: Services) -> None:
         self._engine = engine
         self._load = load
         self._services = services
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; each counts, whatever is wrong with it."""
-        origin: Origin = request.state.origin
-        media_type = RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
-        asked = await _asked_by(request, media_type)
+        sent = asked.headers(scope)
+        if scope["method"] == "GET" and _is_for_people(scope, sent):
+            await graphiql_page(Request(scope))(scope, receive, send)
+            return
+        media_type = preferred(sent.get("accept"), (RESPONSE_TYPE, JSON_TYPE))
         try:
-            claims = await self._claims(request)
+            answer = await self._answer(scope, receive, sent, media_type)
+        except Exception:
+            _logger.exception("request.failed", path=scope["path"])
+            answer = Answer(_errors([_failed(scope["state"]["origin"])]), 500)
+        await answer.send(scope, send, media_type or JSON_TYPE)
+
+    async def _answer(self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None) -> Answer:
+        origin: Origin = scope["state"]["origin"]
+        request = await _readable(scope, receive, sent, media_type)
+        claims = None
+        try:
+            claims = await authenticated(self._services, sent)
         except ChatError as refused:
-            claims, asked = None, _errors([_formatted(refused, origin)], 401, media_type)
+            request = Answer(_errors([_formatted(refused, origin)]), 401, {"www-authenticate": "Bearer"})
         allowance = Allowance(self._services.limits, caller(claims, origin.address))
         try:
-            if isinstance(asked, Response):
+            if isinstance(request, Answer):
                 await allowance.enter(light=False)
-                response = asked
+                answer = request
             else:
-                response = await self._answer(
-                    request, asked, Context(self._services, claims, allowance=allowance), media_type
-                )
+                context = Context(self._services, claims, allowance=allowance)
+                answer = await self._run(scope["method"], request, context, origin, media_type)
         except RateLimited as refused:
-            response = _errors([_formatted(refused, origin)], 429, media_type)
-            response.headers.update(admission.headers(allowance.used, refused))
+            answer = Answer(_errors([_formatted(refused, origin)]), 429)
+            answer.headers.update(admission.headers(allowance.used, refused))
         else:
-            response.headers.update(admission.headers(allowance.used))
-        return response
+            if answer.public_seconds is None:  # else it would be repeated to others, whose limits are other ones
+                answer.headers.update(admission.headers(allowance.used))
+        return answer
 
-    async def _answer(self, request: Request, asked: "Asked", context: Context, media_type: str) -> Response:
+    async def _run(
+        self, method: str, request: Asked, context: Context, origin: Origin, media_type: str | None
+    ) -> Answer:
         """Answer a request that can be read.
 
         Raises:
             RateLimited: it is one too many.
         """
-        query, variables, operation_name = asked
-        origin: Origin = request.state.origin
         try:
-            operation = await admission.admitted(self._engine, self._load, query, operation_name, context.allowance)
+            operation = await admission.admitted(
+                self._engine, self._load, request.query, request.operation_name, context.allowance
+            )
             if operation.is_subscription:
-                return _refusal("Subscriptions need a WebSocket.", "BAD_USER_INPUT", 400, media_type)
-            if operation.is_mutation and request.method == "GET":
-                response = _refusal("Mutations need POST.", "BAD_USER_INPUT", 405, media_type)
-                response.headers["allow"] = "POST"
-                return response
+                message = "Subscriptions need a WebSocket, or `/graphql/stream`."
+                return Answer.refusal(message, "BAD_USER_INPUT", 400)
+            if operation.is_mutation and method != "POST":
+                return Answer.refusal("Mutations need POST.", "BAD_USER_INPUT", 405, allow="POST")
             with self._load.working():
-                result = await self._engine.execute(operation, variables, context, origin.request_id)
+                result = await self._engine.execute(operation, request.variables, context, origin.request_id)
         except Overloaded as refused:
-            response = _errors([_formatted(refused, origin)], 503, media_type)
-            response.headers["retry-after"] = str(math.ceil((refused.retry_after_ms or 0) / 1_000))
-            return response
+            seconds = math.ceil((refused.retry_after_ms or 0) / 1_000)
+            return Answer(_errors([_formatted(refused, origin)]), 503, {"retry-after": str(seconds)})
         except RequestRefused as refused:
-            return _errors(refused.errors, 400 if media_type == RESPONSE_TYPE else 200, media_type)
-        return _response(result, 200, media_type)
-
-    async def _claims(self, request: Request) -> Claims | None:
-        header = request.headers.get("authorization")
-        if not header:
-            return None
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("`Authorization` must be `Bearer <access token>`.")
-        claims = await self._services.sessions.authenticate(token.strip(), now())
-        self._services.attendance.act(claims.user_id, claims.session_id)
-        return claims
+            return Answer(_errors(refused.errors), REFUSED_STATUS if media_type == RESPONSE_TYPE else 200)
+        is_repeatable = method != "POST" and context.claims is None and "errors" not in result
+        return Answer(result, public_seconds=_public_seconds(operation) if is_repeatable else None)
 
 
-type Asked = tuple[str, dict[str, Any] | None, str | None]
+async def authenticated(services: Services, sent: dict[str, str]) -> Claims | None:
+    """Return who sends a request with these headers; None where nobody says so.
 
-
-async def _asked_by(request: Request, media_type: str) -> Asked | Response:
-    """Return the parts of a request, or the answer to one that has none."""
-    if request.method == "GET":
-        asked = _from_query(request)
-    else:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
-            return _refusal("Send the request as application/json.", "BAD_USER_INPUT", 415, media_type)
-        body = await _body(request)
-        if body is None:
-            return _refusal("The request is too large.", "PAYLOAD_TOO_LARGE", 413, media_type)
-        asked = _parsed(body)
-    return _refusal(asked, "BAD_USER_INPUT", 400, media_type) if isinstance(asked, str) else asked
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the body, or None as soon as it proves to be too large."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES:
-                return None
-    except ClientDisconnect:
+    Raises:
+        Unauthenticated: the header is no bearer token, or the token is not valid.
+    """
+    header = sent.get("authorization")
+    if not header:
         return None
-    return bytes(body)
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("`Authorization` must be `Bearer <access token>`.")
+    claims = await services.sessions.authenticate(token.strip(), now())
+    services.attendance.act(claims.user_id, claims.session_id)
+    return claims
 
 
-def _parsed(body: bytes) -> Asked | str:
+async def _readable(scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None) -> Asked | Answer:
+    """Return what a request asks for, or the answer to one that asks for nothing."""
+    method = scope["method"]
     try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return "The body is not JSON, or nested too deeply."
-    return _asked(content)
+        if method not in ALLOWED.split(", "):
+            return Answer.refusal("This path has no such method.", "BAD_USER_INPUT", 405, allow=ALLOWED)
+        if media_type is None:
+            message = f"The answer would be {RESPONSE_TYPE} or {JSON_TYPE}."
+            return Answer.refusal(message, "BAD_USER_INPUT", 406)
+        if method == "POST":
+            return await asked.in_body(sent, receive)
+        return asked.in_url(asked.parameters(scope))
+    except Unreadable as unreadable:
+        return Answer.refusal(unreadable.message, unreadable.code, unreadable.status)
 
 
-def _from_query(request: Request) -> Asked | str:
-    parameters = request.query_params
-    content: dict[str, Any] = {"query": parameters.get("query"), "operationName": parameters.get("operationName")}
-    if "variables" in parameters:
-        try:
-            content["variables"] = orjson.loads(parameters["variables"])
-        except orjson.JSONDecodeError:
-            return "`variables` is not JSON."
-    return _asked(content)
+def _is_for_people(scope: Scope, sent: dict[str, str]) -> bool:
+    """Whether somebody opens the path in a browser, who asks for nothing yet."""
+    if "text/html" not in sent.get("accept", ""):
+        return False
+    return not any(part in scope["query_string"] for part in (b"query=", b"documentId=", b"extensions="))
 
 
-def _asked(content: object) -> Asked | str:
-    """Return the parts of a request, or what is wrong with it."""
-    if not isinstance(content, dict):
-        return "The request is not a JSON object; batches are not accepted."
-    query, variables, name = content.get("query"), content.get("variables"), content.get("operationName")
-    if not isinstance(query, str):
-        return "`query` must be a string."
-    if variables is not None and not isinstance(variables, dict):
-        return "`variables` must be an object."
-    if name is not None and not isinstance(name, str):
-        return "`operationName` must be a string."
-    return query, variables, name or None
+def _public_seconds(operation: Operation) -> int | None:
+    """Return how long an answer to nobody may be repeated to everybody; None where it may not."""
+    if not operation.fields <= PUBLIC_FIELDS:
+        return None
+    return HEALTH_SECONDS if "health" in operation.fields else SCHEMA_SECONDS
+
+
+def _has(if_none_match: str, tag: str) -> bool:
+    """Whether a client has what this tag names (RFC 9110, 13.1.2: weakly compared)."""
+    return any(known.strip().removeprefix("W/") in {tag, "*"} for known in if_none_match.split(","))
 
 
 def _formatted(error: ChatError, origin: Origin) -> dict[str, Any]:
     return formatted(GraphQLError(error.message, original_error=error), origin.request_id)
 
 
-def _refusal(message: str, code: str, status: int, media_type: str) -> Response:
-    return _errors([{"message": message, "extensions": {"code": code, "retryable": False}}], status, media_type)
+def _failed(origin: Origin) -> dict[str, Any]:
+    extensions = {"code": "INTERNAL", "retryable": False, "requestId": origin.request_id}
+    return {"message": "Something went wrong.", "extensions": extensions}
 
 
-def _errors(errors: Errors, status: int, media_type: str) -> Response:
-    return _response({"errors": errors}, status, media_type)
-
-
-def _response(content: dict[str, Any], status: int, media_type: str) -> Response:
-    headers = {"vary": "Accept", "cache-control": "no-store"}
-    return Response(orjson.dumps(content), status, headers, media_type=f"{media_type}; charset=utf-8")
+def _errors(errors: Errors) -> dict[str, Any]:
+    return {"errors": errors}
 
 
 async def live(_request: Request) -> Response:

@@ -17,7 +17,7 @@ from graphql import GraphQLError
 from ulid import ULID
 
 from parley import admission, frames, handshake, protocol
-from parley.execution import Engine, Errors, Operation, RequestRefused, formatted
+from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRefused, formatted
 from parley.fanout import Fanout
 from parley.load import Criticality, Load
 from parley.protocol import CloseCode
@@ -41,7 +41,6 @@ BLOCKED_SECONDS = 10.0  # a write that takes longer belongs to a reader that is 
 GOODBYE_SECONDS = 0.7  # with the sweeper's delay, a closed socket is gone within 1 s
 EXPIRY_GRACE_SECONDS = 5.0
 ANSWERING_SECONDS = 5.0  # what queries and mutations may take that a stopping process lets finish
-PUBLIC_FIELDS = frozenset({"health", "__schema", "__type", "__typename"})
 
 _logger = structlog.get_logger()
 
@@ -396,7 +395,9 @@ class Socket(asyncio.Protocol):
                 _logger.exception("socket.failed")
                 self.fail()
 
-        return self._sockets.tasks.spawn(run())
+        task = self._sockets.tasks.spawn(run())
+        task.add_done_callback(lambda _: work.close())  # where it was cancelled before it began
+        return task
 
     async def _let_in(self, payload: dict[str, Any]) -> None:
         try:
@@ -463,10 +464,7 @@ class Socket(asyncio.Protocol):
         """A socket without a token may ask for what is public only."""
         if self._claims is not None:
             return
-        names = {
-            getattr(getattr(node, "name", None), "value", "") for node in operation.definition.selection_set.selections
-        }
-        if not names <= PUBLIC_FIELDS:
+        if not operation.fields <= PUBLIC_FIELDS:
             message = "Sign in and send the access token in the payload of `connection_init`."
             raise RequestRefused([{"message": message, "extensions": {"code": "UNAUTHENTICATED", "retryable": False}}])
 

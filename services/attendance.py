@@ -17,6 +17,7 @@ import structlog
 from services.bus import Bus
 from services.failures import described
 from services.last_seen import LastSeen
+from services.presence_reaper import Reaper
 from services.presence_scripts import KEEP_SECONDS
 from services.presence_store import (
     ACTED,
@@ -37,7 +38,6 @@ TICK_SECONDS: Final = 0.05  # how late something is told whose time has come
 START_SECONDS: Final = 0.5  # that a new process waits for Redis
 CLOSE_SECONDS: Final = 2.0  # what telling of all devices may take when the process ends
 AGAIN_SECONDS: Final = KEEP_SECONDS / 4  # after which a device is told of that nothing has happened to
-CLAIM_SECONDS: Final = 5.0  # how long others leave a dead process to whoever reaps it
 STALE_DEADLINES: Final = 1_000  # that do not count any more, before they are taken out
 ACTS: Final = 5  # how often others are told of what a device does over HTTP, in the time that makes it idle
 ACTING: Final = 10_000  # devices of which it is remembered when that was
@@ -71,6 +71,7 @@ class Attendance:
         bus: Bus,
         store: PresenceStore,
         last_seen: LastSeen,
+        reaper: Reaper,
         *,
         instance: str,
         times: PresenceTimes,
@@ -79,11 +80,11 @@ class Attendance:
         self._bus = bus
         self._store = store
         self._last_seen = last_seen
+        self._reaper = reaper
         self._times = times
         self._instance = instance
         self._leases = itertools.count(1)
         self.lease = self._next_lease()
-        self.live: frozenset[str] = frozenset()  # leases of all processes, as of the newest heartbeat
         self._is_registered = False  # whether Redis knows the lease, and so may be told of devices
         self._is_telling_again = False  # of all devices, under a new lease
         self._is_draining = False
@@ -323,26 +324,14 @@ class Attendance:
             _logger.warning("attendance.lease_lost", devices=len(self._attendants))
             self._forget()
             beat = await self._store.beat(self.lease, life_ms, is_new=True, is_telling=self._is_telling_again)
-        self.live = beat.live
+        self._reaper.live = beat.live
         self._is_registered = True
         if self._changed:
             self._wake.set()
         # Whoever is new, or was kept from Redis as this process was, has its chance to say so first.
         if beat.era_ms >= _ms(self._times.settle_seconds):
             for lease, ended_ms in beat.dead.items():
-                if await self._store.claim(lease, CLAIM_SECONDS):
-                    self._tasks.spawn(self._reap(lease, beat.now_ms - ended_ms + life_ms))
-
-    async def _reap(self, lease: str, age_ms: int) -> None:
-        try:
-            reaped = await self._store.reap(lease, age_ms)
-        except RedisFailedError:
-            return  # the next heartbeat finds it again
-        for device, change in reaped:
-            if change.writes_seen:
-                self._last_seen.note(device.user_id, change.seen_ms)
-        if instance_of(lease) != self._instance:
-            _logger.warning("attendance.reaped", lease=lease, devices=len(reaped))
+                self._tasks.spawn(self._reaper.reap(lease, beat.now_ms - ended_ms + life_ms))
 
     def _lost(self) -> None:
         """Expect that Redis has forgotten: it may be another one, or the same that was started again."""

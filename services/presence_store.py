@@ -159,9 +159,9 @@ class PresenceStore:
         is_settled = now_ms - since_ms >= self._settle_ms and now_ms - beat_ms <= self._settle_ms
         return states, is_settled and run == self._redis.run_id
 
-    async def settle(self, user_id: str) -> None:
+    async def settle(self, user_id: str) -> Change:
         """Compare what is to be seen of a user with what is, where whoever should have done so may be gone."""
-        await self.reap_device(Device(user_id, ""), "", None)
+        return await self.reap_device(Device(user_id, ""), "", None)
 
     async def have_read_again(self, user_id: str) -> None:
         """Tell those who watch a user to read again."""

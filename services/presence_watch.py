@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import batched
 from typing import Final, Self
 
 import structlog
 
-from services.attendance import Attendance
 from services.bus import Bus
 from services.presence import Known, Presence, PresenceService
-from services.presence_store import CHANNEL, Device, PresenceStore, PresenceTimes, told_state
+from services.presence_reaper import Reaper
+from services.presence_store import CHANNEL, PresenceTimes, told_state
 from services.redis import Redis, RedisFailedError
 from services.tasks import Tasks
 
@@ -41,18 +41,16 @@ class PresenceWatch:
         self,
         redis: Redis,
         bus: Bus,
-        store: PresenceStore,
         service: PresenceService,
+        reaper: Reaper,
         *,
-        attendance: Attendance,
         times: PresenceTimes,
     ) -> None:
         self.on_changed: Callable[[str], None] = lambda _: None  # called with whom there is something to tell of
         self._redis = redis
         self._bus = bus
-        self._store = store
         self._service = service
-        self._attendance = attendance
+        self._reaper = reaper
         self._valid_seconds = times.valid_seconds
         self._watched: dict[str, _Watched | None] = {}  # None until the first read
         self._unsure: set[str] = set()  # of whom something may have been missed
@@ -183,7 +181,7 @@ class PresenceWatch:
 
     async def _read(self, user_ids: Sequence[str]) -> None:
         found = await self._service.known(user_ids)
-        await self._see_to_the_dead(found)
+        self._unsure |= await self._healed(found)
         for user_id, known in found.items():
             watched = self._watched.get(user_id)
             if known.state is None or (known.state.status is None and not known.is_settled):
@@ -200,23 +198,16 @@ class PresenceWatch:
                     continue
             self._take(user_id, known)
 
-    async def _see_to_the_dead(self, found: dict[str, Known]) -> None:
-        """Take away what a process left behind whose lease nobody remembers; no reaper would find it."""
+    async def _healed(self, found: dict[str, Known]) -> set[str]:
+        """See to what nobody may be left to do for these; return at whom to look again."""
+        unsure: set[str] = set()
         for user_id, known in found.items():
-            if known.state is not None and known.state.status and not known.state.count:
-                # A grace, or too soon for a transition: whoever waits for the end of that may die before.
-                self._unsure.add(user_id)
-                with suppress(RedisFailedError):
-                    await self._store.settle(user_id)
-            for session_id, lease in known.state.devices if known.state else ():
-                if lease in self._attendance.live:
-                    continue
-                self._unsure.add(user_id)  # it is looked at again, whatever comes of this
-                try:
-                    if not await self._store.is_alive(lease):
-                        await self._store.reap_device(Device(user_id, session_id), lease, None)
-                except RedisFailedError:
-                    return
+            try:
+                if known.state is not None and await self._reaper.heal(user_id, known.state):
+                    unsure.add(user_id)
+            except RedisFailedError:
+                return set(found)  # the others would wait in vain as well
+        return unsure
 
 
 def _time() -> float:

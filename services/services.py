@@ -35,6 +35,7 @@ from services.mutes import Mutes
 from services.outbox import Outbox
 from services.passwords import Passwords
 from services.presence import PresenceService
+from services.presence_reaper import Reaper
 from services.presence_store import PresenceStore, PresenceTimes
 from services.presence_watch import PresenceWatch
 from services.profiles import Profiles
@@ -133,11 +134,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         times = PresenceTimes(idle_seconds=settings.away_seconds, valid_seconds=settings.presence_seconds)
         store = PresenceStore(redis, times)
         presence = PresenceService(store, profiles, last_seen, bus, times)
+        reaper = Reaper(store, last_seen, instance)
         attendance = await stack.enter_async_context(
-            Attendance(redis, bus, store, last_seen, instance=instance, times=times).running()
+            Attendance(redis, bus, store, last_seen, reaper, instance=instance, times=times).running()
         )
         presence_watch = await stack.enter_async_context(
-            PresenceWatch(redis, bus, store, presence, attendance=attendance, times=times).running()
+            PresenceWatch(redis, bus, presence, reaper, times=times).running()
         )
         yield Services(
             settings=settings,
@@ -166,7 +168,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             presence=presence,
             presence_watch=presence_watch,
             attendance=attendance,
-            typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds).running()),
+            typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds, senders).running()),
             cache=cache,
             streams=Streams(feeds, epoch),
             limits=Limits(redis, settings.rate_limits),

@@ -10,24 +10,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
 
-import structlog
+from pymongo.errors import PyMongoError
 
 from services import ids
 from services.bus import Bus
 from services.clock import now
 from services.entries import Entry, MemberRemoved, MessageSent
-from services.errors import Missing, NotFound
+from services.errors import Forbidden, Missing, NotFound
 from services.feeds import Feeds
 from services.last_seen import time_of
 from services.log import Log, Logs
-from services.membership import active_member
+from services.membership import active_member, require_writer
 from services.redis import Redis, RedisFailedError, Script
+from services.senders import Senders
 from services.tasks import Tasks
 
 LIFE_SECONDS: Final = 6.0
 GAP_SECONDS: Final = 2.0  # between two times that somebody is heard to type in a conversation
 MOST_MEMBERS: Final = 100  # of a conversation in which typing is told of
 CHANNEL: Final = "parley:typing:"  # and a conversation: its newest set
+
+_CONVERSATION = ("input", "conversationId")
 
 _NOW = """
 local time = redis.call('TIME')
@@ -62,8 +65,6 @@ if redis.call('ZREM', KEYS[1], unpack(ARGV, 2)) > 0 then redis.call('PUBLISH', A
 )
 _READ = Script(_NOW + "return typing()")
 SCRIPTS: Final = (_BEGIN, _END, _READ)
-
-_logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,15 @@ class Typing:
     """Takes who is typing, and keeps the sets that are watched in this process."""
 
     def __init__(
-        self, redis: Redis, bus: Bus, logs: Logs, feeds: Feeds, *, life: float = LIFE_SECONDS, gap: float = GAP_SECONDS
+        self,
+        redis: Redis,
+        bus: Bus,
+        logs: Logs,
+        feeds: Feeds,
+        senders: Senders,
+        *,
+        life: float = LIFE_SECONDS,
+        gap: float = GAP_SECONDS,
     ) -> None:
         self.on_changed: Callable[[str], None] = lambda _: None  # called with a conversation
         self.on_members_changed: Callable[[str], None] = lambda _: None  # likewise: somebody may have been removed
@@ -133,6 +142,7 @@ class Typing:
         self._logs = logs
         self._bus = bus
         self._feeds = feeds
+        self._senders = senders
         self._life_ms = int(life * 1_000)
         self._gap_ms = int(gap * 1_000)
         self._rooms: dict[str, _Room] = {}
@@ -161,14 +171,19 @@ class Typing:
 
         Raises:
             NotFound: the user is not in such a conversation.
+            Forbidden: the user is in it but may not write.
         """
         log = await self._logs.get(conversation_id) if ids.kind(conversation_id) == "cnv" else None
         if log is None:
-            raise NotFound("There is no such conversation.", ("input", "conversationId"))
+            raise NotFound("There is no such conversation.", _CONVERSATION)
         if log.sequence:
             await log.refresh()
         await log.load_members([user_id])
-        conversation, _ = active_member(log.state, user_id)
+        conversation, member = active_member(log.state, user_id)
+        if typing:
+            require_writer(conversation, member, _CONVERSATION)
+            if await self._is_blocked(user_id, conversation_id):
+                raise Forbidden("You cannot write to this person.", _CONVERSATION)
         if conversation.member_count > MOST_MEMBERS:
             return None
         try:
@@ -181,6 +196,13 @@ class Typing:
         except RedisFailedError:
             return None
         return None if ends is None else time_of(int(float(ends)))
+
+    async def _is_blocked(self, user_id: str, conversation_id: str) -> bool:
+        try:
+            (is_blocked,) = await self._senders.blocked(user_id, [conversation_id])
+        except PyMongoError:
+            return False  # what somebody types is no reason to wait for MongoDB
+        return is_blocked
 
     async def now(self, conversation_id: str) -> TypingState:
         """Return who is typing."""

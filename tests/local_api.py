@@ -1,6 +1,7 @@
 """An API process that is the test's own, on the stack's servers: what is inside can be seen."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from parley.draining import DrainingServer
 from parley.fanout import Fanout
 from parley.stack.stack import free_port
 from parley.transport import Sockets
+from services.clock import now
 from services.config import Settings
 from services.services import Services
+from services.tasks import gather_some
+from services.users import Role, Users
 from tests.stack_process import StackProcess
 
 
@@ -39,6 +43,17 @@ class LocalApi:
     def stop(self) -> None:
         """Ask it to stop, as SIGTERM does."""
         self.server.should_exit = True
+
+
+async def new_accounts(users: Users, count: int) -> list[str]:
+    """Return the ids of so many new accounts without a password, which cost no hash."""
+    made = await gather_some(
+        users.create(
+            handle=f"u{uuid.uuid4().hex[:20]}", display_name=None, password_hash="", roles=[Role.USER], now=now()
+        )
+        for _ in range(count)
+    )
+    return [user.id for user in made]
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import orjson
@@ -16,7 +16,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.api.test_sessions import ANOTHER, CHANGE, LOGIN, LOGOUT, REFRESH, RESET, REVOKE, reset_link, session_id
-from tests.clients import ANSWER_SECONDS, PASSWORD, REMOVE, SEND, Api, Json, Person, Running, Socket
+from tests.api.test_typing import TYPING, type_
+from tests.clients import ANSWER_SECONDS, INBOX, PASSWORD, REMOVE, SEND, Api, Json, Person, Running, Socket
 from tests.local_api import local_api
 from tests.raw_socket import RawSocket
 from tests.stack_process import StackProcess
@@ -218,11 +219,20 @@ async def test_a_logout_over_a_socket_is_answered_before_it_closes_and_told_to_t
 
 async def test_who_is_removed_from_a_conversation_gets_nothing_more_of_it(api: Api, other_api: Api) -> None:
     ann, bob = await api.register(), await api.register()
-    conversation = (await ann.talk(bob))["id"]
+    conversation, other = [(await ann.talk(bob))["id"] for _ in range(2)]
     async with opened(bob, (api, other_api), conversation) as both:
+        inboxes = [await each.session.socket.start(INBOX) for each in both]
+        for inbox in inboxes:
+            for _ in (conversation, other):
+                await inbox.until_caught_up()
+        typing = [await each.session.socket.start(TYPING, {"id": conversation}) for each in both]
         removed = await ann.mutate(REMOVE, conversationId=conversation, userId=bob.id)
         await ann.send(conversation, "not for bob")
+        await type_(ann, conversation)
+        await ann.send(other, "for bob")
         updates = [[await each.updates.message() for _ in range(2)] for each in both]
+        in_inboxes = [[await inbox.update() for _ in range(2)] for inbox in inboxes]
+        of_typing = [await each.message() for each in typing]
         again = [await (await each.session.socket.updates(conversation)).message() for each in both]
         sends = [await bob.at(each).send(conversation, "still here?") for each in (api, other_api)]
 
@@ -230,6 +240,10 @@ async def test_who_is_removed_from_a_conversation_gets_nothing_more_of_it(api: A
     for last, end in updates:
         assert last["payload"]["data"]["conversationUpdates"]["userId"] == bob.id
         assert end["type"] == "complete"
+    for last, after in in_inboxes:
+        assert (last["__typename"], last["userId"], last["conversationId"]) == ("MemberRemoved", bob.id, conversation)
+        assert (after["conversationId"], after["message"]["body"]) == (other, "for bob")
+    assert [message["type"] for message in of_typing] == ["complete"] * 2
     assert [message["payload"][0]["extensions"]["code"] for message in again] == ["NOT_FOUND"] * 2
     assert [payload["userErrors"][0]["code"] for payload in sends] == ["NOT_FOUND"] * 2
 
@@ -244,16 +258,37 @@ async def test_an_expired_token_is_refused_and_its_sockets_are_closed_after_the_
         async with opened(ann, (api, other_api), conversation) as both:
             notices = [await each.session.any_update() for each in both]
             end = datetime.fromisoformat(notices[0]["expiresAt"])
+            talking = asyncio.create_task(talk_on(bob, conversation))
             rest = await asyncio.gather(*(each.notices() for each in both))
             late = (datetime.now(UTC) - end).total_seconds() - GRACE_SECONDS
+            talking.cancel()
+            bodies = [await heard(each.updates) for each in both]
             codes = [await code_over_http(each, ann.token) for each in (api, other_api)]
             new = [await code_of_new_socket(each, ann.token) for each in (api, other_api)]
 
+    latest = (end + timedelta(seconds=GRACE_SECONDS + LATE_SECONDS)).isoformat()
+    assert all(bodies)  # they got what was said until then
+    assert all(body < latest for each in bodies for body in each)
     assert [notice["kind"] for notice in notices] == ["EXPIRING", "EXPIRING"]
     assert rest == [[], []]
     assert 0 <= late < LATE_SECONDS
     assert codes == ["TOKEN_EXPIRED"] * 2
     assert new == [4403] * 2
+
+
+async def talk_on(person: Person, conversation_id: str) -> None:
+    """Say what time it is, again and again."""
+    while True:
+        await person.send(conversation_id, datetime.now(UTC).isoformat())
+
+
+async def heard(running: Running) -> list[str]:
+    """Return what was said to a subscriber until its socket was closed."""
+    return [
+        message["payload"]["data"]["conversationUpdates"]["message"]["body"]
+        async for message in messages(running)
+        if message["payload"]["data"]["conversationUpdates"]["__typename"] == "MessageSent"
+    ]
 
 
 async def test_a_minute_before_each_end_of_the_token_the_client_is_told(stack: StackProcess) -> None:

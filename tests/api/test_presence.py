@@ -2,8 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.api.test_sessions import LOGIN
 from tests.api.test_typing import SET as SET_TYPING
 from tests.clients import BLOCK, PASSWORD, UPDATE, Api, Json, Person, Running
 from tests.faults.harness import until
-from tests.local_api import local_api
+from tests.local_api import local_api, new_accounts
 from tests.stack_process import StackProcess
 
 FIELDS = "userId status lastSeenAt asOf validUntil connectionCount"
@@ -27,7 +26,11 @@ NOBODY = f"usr_{'0' * 26}"
 
 async def read(person: Person, *others: Person) -> list[Json]:
     """Return the presence of some people, as one of them reads it."""
-    response = await person.post(READ, {"ids": [other.id for other in others]})
+    return await read_ids(person, [other.id for other in others])
+
+
+async def read_ids(person: Person, user_ids: list[str]) -> list[Json]:
+    response = await person.post(READ, {"ids": user_ids})
     found: list[Json] = response["data"]["presence"]
     return found
 
@@ -38,6 +41,13 @@ async def is_(person: Person, other: Person, status: str, seconds: float = 30.0)
         while (found := (await read(person, other))[0])["status"] != status:  # noqa: ASYNC110  # another process's state
             await asyncio.sleep(0.02)
     return found
+
+
+async def has_connections(person: Person, other: Person, count: int) -> None:
+    """Wait until somebody has so many."""
+    async with asyncio.timeout(30):
+        while (await read(person, other))[0]["connectionCount"] != count:
+            pass
 
 
 async def watch(stack: AsyncExitStack, person: Person, *others: Person) -> tuple[Running, list[Json]]:
@@ -53,8 +63,9 @@ async def device(person: Person) -> Person:
     return Person(person.api, person.handle, person.id, payload["accessToken"], payload["refreshToken"])
 
 
-async def test_a_socket_makes_somebody_online_everywhere_and_http_does_not(api: Api, other_api: Api) -> None:
+async def test_the_first_socket_and_the_end_of_the_last_are_told_everywhere(api: Api, other_api: Api) -> None:
     ann, bob = await api.register(), await other_api.register()
+    phone = await device(ann)
     async with AsyncExitStack() as stack:
         await is_(bob, ann, "OFFLINE")
         watching, (before,) = await watch(stack, bob, ann)
@@ -62,7 +73,10 @@ async def test_a_socket_makes_somebody_online_everywhere_and_http_does_not(api: 
             online = await watching.any_update()
             (seen,) = await read(bob, ann)
             of_user = (await bob.post(OF_USER, {"id": ann.id}))["data"]["node"]["presence"]
-        offline = await watching.any_update()
+            async with phone.at(other_api).socket():
+                await has_connections(bob, ann, 2)
+            await has_connections(bob, ann, 1)
+        offline = await watching.any_update()  # the second device came and went without a word
 
     assert (before["status"], before["lastSeenAt"], before["connectionCount"]) == ("OFFLINE", None, 0)
     assert (online["userId"], online["status"], online["connectionCount"]) == (ann.id, "ONLINE", 1)
@@ -185,11 +199,14 @@ async def test_what_was_told_is_confirmed_before_it_ends(stack: StackProcess) ->
         await exit_stack.enter_async_context(ann.socket())
         await is_(bob, ann, "ONLINE")
         watching, (first,) = await watch(exit_stack, bob, ann)
-        told = [first, *[await watching.any_update() for _ in range(4)]]
+        told, came_at = [first], [datetime.now(UTC)]
+        for _ in range(3):
+            told.append(await watching.any_update())
+            came_at.append(datetime.now(UTC))
 
     assert {presence["status"] for presence in told} == {"ONLINE"}
-    for before, after in pairwise(told):
-        assert datetime.fromisoformat(after["asOf"]) < datetime.fromisoformat(before["validUntil"])
+    for before, came in zip(told, came_at[1:], strict=False):
+        assert came < datetime.fromisoformat(before["validUntil"])
 
 
 async def test_a_hundred_who_ask_the_same_share_each_execution(stack: StackProcess) -> None:
@@ -205,6 +222,29 @@ async def test_a_hundred_who_ask_the_same_share_each_execution(stack: StackProce
         assert lane.executions - executions == 1
         assert len(lane._groups) == 1
     await until(lambda: not lane._topics and not lane._groups, "nothing is left")
+
+
+async def test_those_who_come_at_once_are_told_of_together(stack: StackProcess) -> None:
+    async with local_api(stack) as local, Api(local.url) as api, AsyncExitStack() as exit_stack:
+        bob, others = await api.register(), await new_accounts(local.services.users, 20)
+        async with asyncio.timeout(30):
+            while {each["status"] for each in (await bob.post(READ, {"ids": others}))["data"]["presence"]} != {
+                "OFFLINE"
+            }:
+                pass
+        socket = await exit_stack.enter_async_context(bob.socket())
+        watching = await socket.start(WATCH, {"ids": others})
+        for _ in others:
+            await watching.any_update()
+        lane, attendance = local.fanout.latest.presence, local.services.attendance
+        writes = lane.writes
+        for other in others:
+            attendance.connect(other, "ses")
+        told = [await watching.any_update() for _ in others]
+
+    assert sorted(presence["userId"] for presence in told) == sorted(others)
+    assert {presence["status"] for presence in told} == {"ONLINE"}
+    assert lane.writes - writes < len(others) / 2
 
 
 async def test_presence_and_typing_in_events_are_executed_once_for_all(stack: StackProcess) -> None:

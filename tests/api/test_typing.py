@@ -4,10 +4,10 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-import pytest
-
 from services.typing import GAP_SECONDS, LIFE_SECONDS, MOST_MEMBERS
-from tests.clients import ADD, CREATE, REMOVE, Api, Json, Person, Running
+from tests.clients import ADD, BLOCK, CREATE, REMOVE, UPDATE, Api, Json, Person, Running
+from tests.local_api import local_api, new_accounts
+from tests.stack_process import StackProcess
 
 SET = """mutation ($input: SetTypingInput!) { setTyping(input: $input) {
   expiresAt userErrors { code message path } } }"""
@@ -135,6 +135,28 @@ async def test_only_members_set_it_and_see_it(api: Api, other_api: Api) -> None:
     assert await now(ann, conversation) == []
 
 
+async def test_whoever_may_not_write_is_not_shown_as_typing(api: Api, other_api: Api) -> None:
+    ann, bob = await api.register(), await other_api.register()
+    channel = (await ann.talk(bob, kind="CHANNEL"))["id"]
+    archived = (await ann.talk(bob))["id"]
+    direct = (await ann.talk(bob, kind="DIRECT"))["id"]
+    allowed = await type_(bob, direct)
+    await type_(bob, direct, typing=False)
+    await ann.mutate(UPDATE, conversationId=archived, archived=True)
+    await ann.mutate(BLOCK, userId=bob.id)
+    refused = [await type_(bob, conversation) for conversation in (channel, archived, direct)]
+    shown = [await now(ann, conversation) for conversation in (channel, archived, direct)]
+    no_longer = await type_(bob, direct, typing=False)
+
+    assert allowed["expiresAt"] is not None
+    for payload in refused:
+        assert payload["expiresAt"] is None
+        assert [error["code"] for error in payload["userErrors"]] == ["FORBIDDEN"]
+        assert payload["userErrors"][0]["path"] == ["input", "conversationId"]
+    assert shown == [[]] * 3
+    assert no_longer == {"expiresAt": None, "userErrors": []}
+
+
 async def test_whoever_is_removed_is_no_longer_shown_and_hears_no_more(api: Api, other_api: Api) -> None:
     ann, bob, conversation = await pair(api, other_api)
     async with ann.socket() as hers, bob.socket() as his:
@@ -152,13 +174,14 @@ async def test_whoever_is_removed_is_no_longer_shown_and_hears_no_more(api: Api,
     assert (await type_(bob, conversation))["userErrors"][0]["code"] == "NOT_FOUND"
 
 
-@pytest.mark.slow
-async def test_above_a_hundred_members_nobody_is_shown(api: Api) -> None:
-    ann, *others = [await api.register() for _ in range(MOST_MEMBERS + 1)]
-    made = await ann.mutate(CREATE, kind="GROUP", memberIds=[other.id for other in others[:99]])
+async def test_above_a_hundred_members_nobody_is_shown(api: Api, stack: StackProcess) -> None:
+    ann, bob = await api.register(), await api.register()
+    async with local_api(stack) as local:
+        *others, last = await new_accounts(local.services.users, MOST_MEMBERS - 1)
+    made = await ann.mutate(CREATE, kind="GROUP", memberIds=[bob.id, *others])
     conversation = made["conversation"]["id"]
-    shown = await type_(others[0], conversation)
-    await ann.mutate(ADD, conversationId=conversation, userIds=[others[99].id])
+    shown = await type_(bob, conversation)
+    await ann.mutate(ADD, conversationId=conversation, userIds=[last])
     payload = await type_(ann, conversation)
 
     assert shown["expiresAt"] is not None

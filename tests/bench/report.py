@@ -1,10 +1,10 @@
-"""Writes the newest figures of `parley bench targets` and `history` down: docs/performance.md, and its plots as SVG."""
+"""Writes the newest figures of three benches into docs/performance.md, and draws its plots as SVG."""
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, reconnect, results, targets
+from tests.bench import connections, fanout, history, presence, reconnect, results, targets
 from tests.bench.generator import ROOT
 
 DOCS = ROOT / "docs"
@@ -16,7 +16,7 @@ LABEL, VALUE = 130, 90
 
 def main() -> None:
     """Write those that there are."""
-    for name, write in {"targets": _write_targets, "history": _write_history}.items():
+    for name, write in {"targets": _write_targets, "history": _write_history, "presence": _write_presence}.items():
         try:
             newest = results.newest(name)
         except FileNotFoundError:
@@ -28,6 +28,11 @@ def main() -> None:
 def _write_history(newest: results.Json) -> None:
     figures = [history.Figure(**figure) for figure in newest["figures"]]
     _fill({"history": f"{_machine(newest)}\n\n{history.table(figures)}"})
+
+
+def _write_presence(newest: results.Json) -> None:
+    idle, change = [presence.Idle(**run) for run in newest["idle"]], presence.Change(**newest["change"])
+    _fill({"presence": f"{_machine(newest)}\n\n{presence.table(idle, change)}"})
 
 
 def _write_targets(newest: results.Json) -> None:

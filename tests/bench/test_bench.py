@@ -47,15 +47,20 @@ def test_reconnecting_sockets_all_catch_up(directory: Path) -> None:
     assert (run["caught_up"], run["lost"], run["doubled"], run["disordered"]) == (20, 0, 0, 0)
 
 
-def test_presence_is_told_once_and_idle_sockets_ask_redis_nothing(directory: Path) -> None:
-    assert presence.main(connections=60, users=30, watchers=10, hold=2)
+def test_presence_is_told_once_and_five_hundred_idle_sockets_ask_redis_for_no_more_than_ten(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "SETTLE_SECONDS", 2.0)
+    assert presence.main(connections=500, users=30, watchers=12, hold=3)
 
     figures = json.loads((directory / "presence.jsonl").read_text())
     few, many = figures["idle"]
-    assert (few["stayed"], many["stayed"]) == (10, 60)
+    assert (few["stayed"], many["stayed"]) == (10, 500)
+    assert many["commands_per_second"] < few["commands_per_second"] * 1.5
     # A Redis that does not answer in time, on a busy machine, makes everybody UNKNOWN for a moment.
     assert 1 <= figures["change"]["frames_per_change_and_watcher"] < 2
     assert 1 <= figures["change"]["executions_per_change"] < 2
+    assert figures["change"]["changes_per_write"] >= 1
 
 
 def test_reading_far_back_is_right(directory: Path) -> None:

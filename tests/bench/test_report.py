@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, history, reconnect, report, results, targets
+from tests.bench import connections, fanout, history, presence, reconnect, report, results, targets
 
 RUN = fanout.Run(
     server="parley",
@@ -113,6 +113,8 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     results.keep("targets", {"figures": asdict(FIGURES)})
     pages = [PAGE, replace(PAGE, messages=100_000, p50_ms=12.0)]
     results.keep("history", {"figures": [asdict(page) for page in pages]})
+    idle, change = presence.Idle(10, 10, 7.5), presence.Change(2, 3, 6, 1.0, 0, 1.0, 2.0, 0.5)
+    results.keep("presence", {"idle": [asdict(idle)], "change": asdict(change)})
     shutil.copy(report.PAGE, tmp_path / "performance.md")
     monkeypatch.setattr(report, "DOCS", tmp_path)
     monkeypatch.setattr(report, "PAGE", tmp_path / "performance.md")
@@ -123,4 +125,5 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert targets.table(FIGURES) in page
     assert reconnect.table([BACK]) in page
     assert history.table(pages) in page
+    assert presence.table([idle], change) in page
     assert all(f"({plot.name})" in page for plot in tmp_path.glob("*.svg"))

@@ -10,6 +10,7 @@ from services.cache import Cache, Trust
 from services.last_seen import LastSeen
 from services.mongo import Database
 from services.presence import Presence, PresenceService, PresenceStatus
+from services.presence_reaper import Reaper
 from services.presence_store import PresenceStore, PresenceTimes
 from services.presence_watch import PresenceWatch
 from services.profiles import Profiles
@@ -56,12 +57,11 @@ class Process:
             last_seen = await stack.enter_async_context(LastSeen(database).running())
             store = PresenceStore(redis, times)
             service = PresenceService(store, Profiles(Users(database), cache), last_seen, bus, times)
+            reaper = Reaper(store, last_seen, instance)
             attendance = await stack.enter_async_context(
-                Attendance(redis, bus, store, last_seen, instance=instance, times=times).running()
+                Attendance(redis, bus, store, last_seen, reaper, instance=instance, times=times).running()
             )
-            watch = await stack.enter_async_context(
-                PresenceWatch(redis, bus, store, service, attendance=attendance, times=times).running()
-            )
+            watch = await stack.enter_async_context(PresenceWatch(redis, bus, service, reaper, times=times).running())
             process = cls(redis, attendance, service, watch, last_seen)
             watch.on_changed = process._note
             await redis.up.wait()

@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from services import cleaning, ids
 from services.cleaning import KEPT, PAGE, Cleaning
 from services.leases import Leases
@@ -83,7 +85,11 @@ async def test_a_round_looks_at_a_page_and_the_next_goes_on_until_it_begins_agai
     assert await left(mongo_database, "sessions") == set()
 
 
-async def test_of_two_workers_the_one_with_the_lease_cleans_until_it_goes(mongo_database: Database) -> None:
+async def test_of_two_workers_the_one_with_the_lease_cleans_until_it_goes(
+    mongo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning, "ROUND_SECONDS", 0.2)
+
     async def holder() -> object:
         lease = await mongo_database["leases"].find_one({"_id": cleaning.LEASE})
         return None if lease is None else lease["holder"]

@@ -184,7 +184,7 @@ async def parts(redis_url: str) -> AsyncIterator[tuple["redis.Redis", list[Prese
 
 
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,

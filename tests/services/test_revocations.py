@@ -229,7 +229,7 @@ async def test_who_ended_a_session_and_died_is_made_up_for_when_its_token_is_sho
 
 
 async def test_what_was_written_late_under_an_earlier_time_is_read(
-    two: tuple[Process, Process], mongo_database: Database
+    two: tuple[Process, Process], mongo_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early, late, very_late = (ids.session(ids.user()) for _ in range(3))
     until = now() + timedelta(minutes=10)
@@ -240,6 +240,7 @@ async def test_what_was_written_late_under_an_earlier_time_is_read(
     began = time.monotonic()
     await known(two, late)
     seconds = time.monotonic() - began
+    monkeypatch.setattr(revocations, "ANEW_SECONDS", 1.0)
     await RevocationLog(mongo_database, lambda: now() - timedelta(hours=1)).add({very_late: until})
     await known(two, very_late)
 

@@ -1,46 +1,20 @@
 """The resume helper and the store of the messenger: their tests run in Node.js, here is what they run on."""
 
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.stack_process import StackProcess, running_stack
+from tests.web.node import ROOT, WEB, built, run
 
-ROOT = Path(__file__).parents[2]
-WEB = ROOT / "web"
-NODE = str(ROOT / "tools" / "node.sh")
 EXAMPLES = WEB / "src" / "resume" / "examples"
-RUN_SECONDS = 240.0
-
-
-def _built(name: str, directory: Path) -> Path:
-    """Return a test as one file that Node.js runs."""
-    command = [NODE, "node", "node_modules/vite/bin/vite.js", "build", "--config", "test/vite.config.ts"]
-    options = ["--ssr", f"test/{name}.test.ts", "--outDir", str(directory), "--logLevel", "error"]
-    subprocess.run([*command, *options], cwd=WEB, check=True, timeout=RUN_SECONDS)
-    return directory / f"{name}.test.js"
-
-
-def _run(test: Path, *options: str, **environment: str) -> None:
-    finished = subprocess.run(
-        [NODE, "node", "--test", *options, str(test)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert re.search(r"^# pass [1-9]", finished.stdout, re.MULTILINE), finished.stdout
 
 
 @pytest.fixture(scope="module")
 def resume_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _built("resume", tmp_path_factory.mktemp("node"))
+    return built("resume", tmp_path_factory.mktemp("node"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +28,7 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
 def test_a_client_gets_every_entry_once_and_in_order_although_the_api_dies(
     client: str, resume_test: Path, mortal: StackProcess
 ) -> None:
-    _run(
+    run(
         resume_test,
         f"--test-name-pattern=^{client} ",
         PARLEY_URL=mortal.urls[0],
@@ -65,7 +39,7 @@ def test_a_client_gets_every_entry_once_and_in_order_although_the_api_dies(
 def test_what_cannot_be_replayed_is_read_again_before_anything_later_is_told(
     resume_test: Path, mortal: StackProcess
 ) -> None:
-    _run(
+    run(
         resume_test,
         "--test-name-pattern=^after a gap ",
         PARLEY_URL=mortal.urls[0],
@@ -75,7 +49,7 @@ def test_what_cannot_be_replayed_is_read_again_before_anything_later_is_told(
 
 @pytest.mark.parametrize("name", ["positions", "state"])
 def test_rules_hold_without_an_api(name: str, tmp_path: Path) -> None:
-    _run(_built(name, tmp_path))
+    run(built(name, tmp_path))
 
 
 def test_the_documentation_shows_the_code_that_is_tested() -> None:

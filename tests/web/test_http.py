@@ -1,0 +1,11 @@
+"""GraphQL over HTTP, as others judge it."""
+
+from pathlib import Path
+
+from tests.web.node import built, run
+
+AUDITS = 61  # MUST, SHOULD and MAY
+
+
+def test_every_audit_of_graphql_over_http_passes(parley_url: str, tmp_path: Path) -> None:
+    assert run(built("http", tmp_path), PARLEY_URL=parley_url) >= AUDITS
