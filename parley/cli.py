@@ -322,6 +322,32 @@ def _judge(good: bool) -> None:
         _fail("Something was not as promised; see above.")
 
 
+@app.command()
+def rebuild(data: Data = Path(".parley")) -> None:
+    """Make what search knows anew from the logs, while Parley runs or not.
+
+    Where no stack runs on the data directory, PARLEY_MONGO_URL says where the logs are.
+    """
+    import asyncio
+
+    from ulid import ULID
+
+    from services.leases import Leases
+    from services.migration import make_indexes
+    from services.search_build import SearchBuild
+
+    async def build(database: "Database") -> None:
+        await make_indexes(database)
+        building = SearchBuild(database, Leases(database, str(ULID()).lower()))
+        await building.ask()
+        while not await building.build():  # noqa: ASYNC110  # there is no event: it is another process that builds
+            await asyncio.sleep(1)  # a worker does it
+        await building.release()
+
+    _with_mongo(_settings_of(data, "mongo")[0], build)
+    typer.echo("search is as the logs say")
+
+
 @user.command()
 def reset_link(
     handle: Annotated[str, typer.Argument(help="Whose password is lost.")],

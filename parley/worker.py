@@ -14,19 +14,31 @@ from ulid import ULID
 from parley.http import plain_routes
 from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
-from services import clock
+from services import clock, presence_scripts
 from services.activity import Activity
+from services.blocks import Blocks
 from services.cleaning import Cleaning
 from services.config import Settings
+from services.egress import Egress
 from services.health import HealthChecks
 from services.jobs import Consumer
 from services.kafka import Extents, Producer
 from services.leases import Leases
 from services.migration import migrate_kafka
 from services.mongo import Database
+from services.presence_store import PresenceStore, PresenceTimes
+from services.push_audience import PushAudience
+from services.push_endpoints import PushEndpoints
+from services.push_sender import PushSender
+from services.pushes import Pushes, PushJob
+from services.redis import Redis
 from services.relay import Relay
+from services.search import SearchJob
+from services.search_build import SearchBuild
 from services.tasks import Tasks
 from services.topics import EVENTS
+from services.users import Users
+from services.vapid import open_vapid
 
 
 def create_worker(settings: Settings) -> ASGIApp:
@@ -47,7 +59,22 @@ def create_worker(settings: Settings) -> ASGIApp:
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
     cleaning = Cleaning(database, leases)
-    jobs = (Activity(database),)
+    redis = Redis(settings.redis_url, presence_scripts.SCRIPTS)
+    egress = Egress(networks=settings.push_networks, allows_http=settings.push_insecure)
+    vapid, users = open_vapid(settings), Users(database)
+    endpoints = PushEndpoints(database, egress, vapid)
+    pushes = Pushes(
+        database,
+        leases,
+        endpoints,
+        PushAudience(database, users, Blocks(database, users), endpoints, PresenceStore(redis, PresenceTimes())),
+        PushSender(database, users, egress, vapid, preview=settings.push_preview),
+    )
+    jobs = (
+        Activity(database),
+        SearchJob(database),
+        PushJob(database, endpoints, after=timedelta(seconds=settings.push_after_seconds)),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, HealthChecks]]:
@@ -60,6 +87,10 @@ def create_worker(settings: Settings) -> ASGIApp:
             tasks.spawn(migrate_kafka(settings, seconds=None))
             await stack.enter_async_context(relay.running())
             await stack.enter_async_context(cleaning.running())
+            await stack.enter_async_context(SearchBuild(database, leases).running())
+            await stack.enter_async_context(redis.running())
+            await stack.enter_async_context(egress.running())
+            await stack.enter_async_context(pushes.running())
             for job in jobs:
                 await stack.enter_async_context(Consumer(settings.kafka_url, job, producer).running())
             yield {"health": health}

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import strawberry
 
+from resolvers.connections import After, Before, Connection, First, Last, connection
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
 from services.entries import MessageChange, MessageEdited, MessageSent
 from services.limit_rules import Bucket
 from services.message_state import Attachment, Reaction
 from services.messages import Message, message_as_edited, message_as_sent
+from services.paging import window
 from services.users import User
 
 
@@ -60,6 +63,27 @@ async def edited_message(root: strawberry.Parent[MessageEdited], info: Info) -> 
 
 async def changed_message(root: strawberry.Parent[MessageChange], info: Info) -> Message | None:
     return await info.context.loaders.messages.load((root.conversation_id, root.message))
+
+
+async def search(
+    info: Info,
+    query: Annotated[
+        str,
+        strawberry.argument(
+            description="Words that the messages must have, in any order, whatever their case and accents; between "
+            'quotation marks (`"`) in a row. At most 256 characters and 16 words.'
+        ),
+    ],
+    conversation_id: Annotated[
+        strawberry.ID | None, strawberry.argument(description="Where to look; everywhere when left out.")
+    ] = None,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> Connection:
+    viewer_id, search = info.context.viewer_id, info.context.services.search
+    return connection(await search.messages(viewer_id, query, conversation_id, window(first, after, last, before)))
 
 
 @refusable

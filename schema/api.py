@@ -6,7 +6,7 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import conversations, events, health, nodes, presence, sessions, typing, users
+from resolvers import conversations, events, health, messages, nodes, presence, push, sessions, typing, users
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
 from schema.errors import InputError, RateLimitError
@@ -14,6 +14,7 @@ from schema.events import ConversationUpdate
 from schema.health import Health
 from schema.messages import Message, MessageMutations
 from schema.presence import Presence, PresenceMutations
+from schema.push import PushMutations
 from schema.receipts import ReceiptMutations
 from schema.sessions import Session, SessionMutations, SessionNotice
 from schema.typing import TypingMutations, TypingState
@@ -37,6 +38,17 @@ class Query:
     presence: list[Presence] = resolved(
         presence.presence, list[Presence], "Whether people are there, in the order of their ids."
     )
+    search_messages: Connection[Message] = resolved(
+        messages.search,
+        Connection[Message],
+        "The messages with all words of `query` that the caller may read, the newest first, as they are now.",
+    )
+    push_public_key: str | None = resolved(
+        push.public_key,
+        str | None,
+        "The key that browsers subscribe to Web Push with (`applicationServerKey`); null where there is no Web Push. "
+        "Public: no token needed.",
+    )
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
 
 
@@ -49,6 +61,7 @@ class Mutation(
     ReceiptMutations,
     TypingMutations,
     PresenceMutations,
+    PushMutations,
 ):
     pass
 

@@ -1,4 +1,4 @@
-"""Removes what is over: sessions that have ended, reset links, and revocations of tokens that have expired.
+"""Removes what is over: ended sessions, reset links, revocations of expired tokens, and pushes of old messages.
 
 One worker does it at a time, a page of each collection in a round, and begins again where a collection ends. What is
 over stays so: two workers at once do the same, and nobody misses what is gone.
@@ -26,6 +26,7 @@ ROUND_SECONDS: Final = 5.0
 PAGE: Final = 100  # documents of each collection that a round looks at
 # Who ended a session and died before its tokens were revoked may come again; and operators look back.
 KEPT: Final = timedelta(days=1)
+PUSHES_KEPT: Final = timedelta(days=3)  # for longer than a message that comes again is pushed
 
 _logger = structlog.get_logger()
 
@@ -40,6 +41,8 @@ class Cleaning:
             _Pass(database["sessions"], _is_dead_session),
             _Pass(database["resets"], _is_dead_reset),
             _Pass(database[REVOCATIONS], _is_dead_revocation),
+            _Pass(database["push_decisions"], _is_old),
+            _Pass(database["pushes"], _is_old),
         )
 
     @asynccontextmanager
@@ -103,6 +106,11 @@ def _is_dead_reset(reset: Document, time: datetime) -> bool:
 def _is_dead_revocation(revocation: Document, time: datetime) -> bool:
     until: datetime = revocation["until"]
     return until + MARGIN < time
+
+
+def _is_old(document: Document, time: datetime) -> bool:
+    at: datetime = document["at"]
+    return at + PUSHES_KEPT < time
 
 
 def _is_over(ended_at: datetime | None, expires_at: datetime, time: datetime) -> bool:

@@ -115,6 +115,29 @@ class Settings(BaseSettings):
         default=10.0, ge=0, le=10, description="Over how long a stopping process closes its sockets, evenly."
     )
 
+    push_after_seconds: float = Field(
+        default=10.0, ge=0, description="How long after a message whoever has not got it is sent a push."
+    )
+    push_preview: bool = Field(
+        default=True,
+        description="Whether a push shows who wrote and how the message begins, or only that there is one.",
+    )
+    push_key_file: Path | None = Field(
+        default=None,
+        description="PEM file of the P-256 key that Web Push is sent under (VAPID); without it there is no Web Push.",
+    )
+    push_contact: str = Field(
+        default="mailto:parley@localhost",
+        pattern="^(mailto:|https://).",
+        description="Where push services reach whoever runs Parley: a mailto or https address.",
+    )
+    push_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        Field(default=(), description="Networks of one's own that push endpoints may be in; comma-separated.")
+    )
+    push_insecure: bool = Field(
+        default=False, description="Whether push endpoints may be http addresses, which is for tests."
+    )
+
     clock_offset_seconds: float = Field(
         default=0.0,
         description="How far ahead this process's clock pretends to be, for fault runs; on the embedded stack only.",

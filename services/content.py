@@ -79,7 +79,7 @@ def _valid_attachment(attachment: Attachment, index: str) -> Attachment:
     name = unicodedata.normalize("NFC", attachment.name)
     if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable() or not name.strip():
         raise InvalidInput(f"A file's name has 1 to {NAME_CHARACTERS} printable characters.", (*path, "name"))
-    if not _is_https(attachment.url):
+    if not is_web_address(attachment.url):
         raise InvalidInput(
             f"A file's address begins with https:// and has at most {URL_CHARACTERS} characters.", (*path, "url")
         )
@@ -92,13 +92,13 @@ def _valid_attachment(attachment: Attachment, index: str) -> Attachment:
     )
 
 
-def _is_https(url: str) -> bool:
+def is_web_address(url: str, schemes: Sequence[str] = ("https",)) -> bool:
     """Whether it is an https address that every client reads alike: ASCII, no spaces, a host, no password."""
     if len(url) > URL_CHARACTERS or not url.isascii() or not url.isprintable() or {*' \\"<>'} & {*url}:
         return False
     try:
         parts = urlsplit(url)
-        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+        return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
     except ValueError:  # a port that is no number, a bracket that does not close
         return False
 

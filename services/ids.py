@@ -14,6 +14,7 @@ _SHAPES = {
     "usr": re.compile(f"usr_{_KEY}"),
     "cnv": re.compile(f"cnv_{_KEY}"),
     "ses": re.compile(f"ses_{_KEY}_{_KEY}"),
+    "pep": re.compile(f"pep_{_KEY}_{_KEY}"),
     "msg": re.compile(f"msg_{_KEY}_[0-9]{{12}}"),
 }
 
@@ -37,6 +38,16 @@ def user() -> str:
 def session(user_id: str) -> str:
     """Return the id of a new session; all sessions of one user are one range of ids."""
     return f"ses_{user_id.removeprefix('usr_')}_{str(ULID()).lower()}"
+
+
+def push_endpoint(user_id: str, url: str) -> str:
+    """Return the id of a user's push endpoint; the same address has the same."""
+    return f"pep_{user_id.removeprefix('usr_')}_{derived_id('pep', user_id, url).removeprefix('pep_')}"
+
+
+def push(user_id: str, conversation_id: str, sequence: int) -> str:
+    """Return the id of what tells a user of a message, however often it is sent and to how many endpoints."""
+    return derived_id("psh", user_id, conversation_id, str(sequence))
 
 
 def message(conversation_id: str, sequence: int) -> str:

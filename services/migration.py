@@ -20,9 +20,19 @@ async def migrate_mongo(settings: Settings, *, seconds: float) -> int:
     database = Database(settings)
     try:
         async with asyncio.timeout(seconds):
+            await make_indexes(database)
             return await epoch_of(database)
     finally:
         database.close()
+
+
+async def make_indexes(database: Database) -> None:
+    """Make the indexes that are missing.
+
+    Raises:
+        PyMongoError: MongoDB did not answer, or refused.
+    """
+    await database["search"].make_text_index("conversation", "words")
 
 
 async def migrate_kafka(settings: Settings, *, seconds: float | None) -> None:

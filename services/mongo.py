@@ -97,6 +97,13 @@ class Collection:
             )
             return document
 
+    async def make_text_index(self, prefix: str, text: str) -> None:
+        """Have texts found by their words as they are, among documents with one value of another field."""
+        async with self._call(WRITE_SECONDS):
+            await self._collection.create_index(
+                [(prefix, 1), (text, "text")], name=f"{prefix}_{text}", default_language="none"
+            )
+
     async def delete_one(self, query: Document) -> bool:
         """Delete the document that fulfils the query; return whether there was one."""
         async with self._call(WRITE_SECONDS):

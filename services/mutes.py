@@ -38,9 +38,14 @@ class Mutes:
 
     async def get_many(self, muters: Iterable[Muter], now: datetime) -> dict[Muter, datetime]:
         """Return until when who of these has muted which conversation."""
-        by_id = {_mute_id(*muter): muter for muter in muters}
-        found = await self._mutes.find_many(list(by_id))
-        return {by_id[mute_id]: mute["until"] for mute_id, mute in found.items() if mute["until"] > now}
+        return await mutes_of(self._mutes, muters, now)
+
+
+async def mutes_of(mutes: Collection, muters: Iterable[Muter], now: datetime) -> dict[Muter, datetime]:
+    """Return until when who of these has muted which conversation."""
+    by_id = {_mute_id(*muter): muter for muter in muters}
+    found = await mutes.find_many(list(by_id))
+    return {by_id[mute_id]: mute["until"] for mute_id, mute in found.items() if mute["until"] > now}
 
 
 def _mute_id(user_id: str, conversation_id: str) -> str:

@@ -5,16 +5,23 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from services.errors import BadUserInput
-from services.mongo import Collection, Document
+from services.mongo import Document
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 100
 LARGEST_RUN = 800  # documents in one read, where few of them are items
 
 _KEY = re.compile("[a-z0-9_.]{1,64}")  # ids and handles
+
+
+class Documents(Protocol):
+    """What is read in pages: a collection, or what looks like one."""
+
+    async def find(self, query: Document, *, limit: int = 0, descending: bool = False) -> list[Document]:
+        """Return the documents that fulfil the query, in the order of their ids; at most `limit` if that is not 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ def key_of(cursor: str, argument: str) -> str:
 
 
 async def read_page[T](
-    collection: Collection,
+    collection: Documents,
     span: tuple[str, str],
     window: Window,
     *,
@@ -132,7 +139,7 @@ async def read_page[T](
 
 
 async def find_items(
-    collection: Collection,
+    collection: Documents,
     bounds: dict[str, str],
     limit: int,
     *,

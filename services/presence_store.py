@@ -21,6 +21,7 @@ INSTANCE_CHANNEL: Final = "parley:presence-at:"  # and an instance: a device has
 SAID_AWAY: Final = "away"
 SAID_PRESENT: Final = "present"
 ACTED: Final = "acted"
+FRESH_SECONDS: Final = 5.0  # a process that was heard of within this time is there
 REAPED_AT_ONCE: Final = 500  # devices of a dead process in one round trip
 
 _LEASES: Final = "parley:{presence}:leases"  # lease → when it ends
@@ -102,6 +103,7 @@ class PresenceStore:
         self._redis = redis
         self._gap_ms = int(times.gap_seconds * 1_000)
         self._settle_ms = int(times.settle_seconds * 1_000)
+        self._fresh_ms = int((times.lease_seconds - FRESH_SECONDS) * 1_000)
 
     async def tell(
         self, device: Device, lease: str, present: tuple[Status, int], *, grace_ms: int, idle_ms: int, said_away: bool
@@ -158,6 +160,25 @@ class PresenceStore:
         since_ms, beat_ms = int(era[1]), int(era[2])
         is_settled = now_ms - since_ms >= self._settle_ms and now_ms - beat_ms <= self._settle_ms
         return states, is_settled and run == self._redis.run_id
+
+    async def connected(self, user_ids: Sequence[str]) -> dict[str, bool | None]:
+        """Return whether each of these has a live connection; None where nobody knows at this moment.
+
+        That is so where a process that has not been heard of for a while, or has yet to tell of its devices, may have
+        one.
+        """
+        states, is_settled = await self.read(user_ids)
+        leases = sorted({lease for state in states for _, lease in state.devices})
+        ends = await self._redis.call("ZMSCORE", _LEASES, *leases) if leases else []
+        left_ms = {lease: float(end or 0) - states[-1].as_of_ms for lease, end in zip(leases, ends, strict=True)}
+
+        def is_connected(state: State) -> bool | None:
+            left = max((left_ms[lease] for _, lease in state.devices), default=0.0)
+            if left > self._fresh_ms:
+                return True
+            return None if left > 0 or (state.status is None and not is_settled) else False
+
+        return dict(zip(user_ids, map(is_connected, states), strict=True))
 
     async def settle(self, user_id: str) -> Change:
         """Compare what is to be seen of a user with what is, where whoever should have done so may be gone."""

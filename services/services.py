@@ -19,6 +19,7 @@ from services.bus import Bus
 from services.cache import Cache, Trust
 from services.config import Settings
 from services.conversations import Conversations
+from services.egress import Egress
 from services.epoch import epoch_of
 from services.failures import described
 from services.feeds import Feeds
@@ -30,6 +31,7 @@ from services.limits import Limits
 from services.log import Logs
 from services.log_cache import LogCache
 from services.messages import Messages
+from services.migration import make_indexes
 from services.mongo import Database
 from services.mutes import Mutes
 from services.outbox import Outbox
@@ -39,10 +41,12 @@ from services.presence_reaper import Reaper
 from services.presence_store import PresenceStore, PresenceTimes
 from services.presence_watch import PresenceWatch
 from services.profiles import Profiles
+from services.push_endpoints import PushEndpoints
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
 from services.revocations import Revocations
+from services.search import Search
 from services.senders import Senders
 from services.sessions import Sessions
 from services.streams import Streams
@@ -51,6 +55,7 @@ from services.tokens import Tokens, open_tokens
 from services.typing import Typing, TypingEnds
 from services.unread import Unread
 from services.users import Users
+from services.vapid import open_vapid
 
 WARM: Final = 100  # conversations that a new process has in memory before anybody asks
 WARM_AFTER_SECONDS: Final = (
@@ -85,6 +90,7 @@ class Services:
     senders: Senders
     logs: Logs
     messages: Messages
+    search: Search
     receipts: ReceiptService
     unread: Unread
     inboxes: Inboxes
@@ -92,6 +98,8 @@ class Services:
     presence_watch: PresenceWatch
     attendance: Attendance
     typing: Typing
+    push_endpoints: PushEndpoints
+    push_public_key: str | None  # None where there is no Web Push
     cache: Cache
     streams: Streams
     limits: Limits
@@ -103,10 +111,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything; waits for MongoDB, not for Redis and Kafka, without which Parley starts as well."""
     instance = str(ULID()).lower()
     async with AsyncExitStack() as stack:
-        tokens = open_tokens(settings)
+        tokens, vapid = open_tokens(settings), open_vapid(settings)
         database = Database(settings)
         stack.callback(database.close)
         epoch = await epoch_of(database)
+        await make_indexes(database)
         passwords = await stack.enter_async_context(Passwords(threads=settings.password_threads))
         users = Users(database)
         blocks = Blocks(database, users)
@@ -129,6 +138,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         conversations = Conversations(database, logs, users, blocks, epoch)
         senders = Senders(logs, users, blocks)
         mutes = Mutes(database, conversations)
+        messages = Messages(database, logs, users, senders, epoch)
         profiles = Profiles(users, cache)
         last_seen = await stack.enter_async_context(LastSeen(database).running())
         times = PresenceTimes(idle_seconds=settings.away_seconds, valid_seconds=settings.presence_seconds)
@@ -161,13 +171,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             mutes=mutes,
             senders=senders,
             logs=logs,
-            messages=Messages(database, logs, users, senders, epoch),
+            messages=messages,
+            search=Search(database, logs, inboxes, messages),
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
             inboxes=inboxes,
             presence=presence,
             presence_watch=presence_watch,
             attendance=attendance,
+            push_endpoints=PushEndpoints(
+                database, Egress(networks=settings.push_networks, allows_http=settings.push_insecure), vapid
+            ),
+            push_public_key=None if vapid is None else vapid.public_key,
             typing=await stack.enter_async_context(Typing(redis, bus, logs, feeds, senders).running()),
             cache=cache,
             streams=Streams(feeds, epoch),

@@ -4,8 +4,6 @@ import base64
 import hashlib
 import json
 import math
-import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +14,6 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
@@ -26,6 +22,7 @@ from jwt.types import Options
 
 from services.config import Settings
 from services.errors import TokenExpired, Unauthenticated
+from services.key_files import make_key
 from services.users import Role
 
 _ALGORITHM = "EdDSA"
@@ -132,31 +129,12 @@ def open_tokens(settings: Settings) -> Tokens:
             raise ValueError("PARLEY_SIGNING_KEY_FILE must name the Ed25519 key that signs access tokens")
         assert settings.data is not None  # the settings have seen to it
         path = settings.data / "keys" / "ed25519.pem"
-        _make_key(path)
+        make_key(path, Ed25519PrivateKey.generate)
     return Tokens(
         signing_key=_private_key(path),
         verification_keys=map(_public_key, settings.verification_key_files),
         life_seconds=settings.access_token_seconds,
     )
-
-
-def _make_key(path: Path) -> None:
-    """Make a key file unless there is one; processes that start together agree on the first."""
-    if path.exists():
-        return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    draft = path.with_suffix(f".{secrets.token_hex(8)}")
-    try:
-        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(draft)  # complete at once, and only one process can
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _private_key(path: Path) -> Ed25519PrivateKey:

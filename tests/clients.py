@@ -47,6 +47,10 @@ MARK_DELIVERED = """mutation ($input: MarkDeliveredInput!) { markDelivered(input
   member { deliveredSequence readSequence } viewerUnreadCount userErrors { code message path } } }"""
 MARK_READ = """mutation ($input: MarkReadInput!) { markRead(input: $input) {
   member { deliveredSequence readSequence } viewerUnreadCount userErrors { code message path } } }"""
+REGISTER_PUSH = """mutation ($input: RegisterPushEndpointInput!) { registerPushEndpoint(input: $input) {
+  id userErrors { code message path } } }"""
+REMOVE_PUSH = """mutation ($input: RemovePushEndpointInput!) { removePushEndpoint(input: $input) {
+  id userErrors { code message path } } }"""
 _UPDATE = """
   __typename
   ... on ConversationEvent { conversationId sequence cursor actor { id } }

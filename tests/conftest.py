@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.clients import Api
+from tests.push_receiver import PUSH_SETTINGS
 from tests.stack_process import StackProcess, running_stack
 
 # What it compares is shown as in a test.
@@ -19,7 +20,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     """A Parley with two API processes that nobody kills."""
-    with running_stack(tmp_path_factory.mktemp("parley"), replicas=2) as stack:
+    with running_stack(tmp_path_factory.mktemp("parley"), replicas=2, environment=PUSH_SETTINGS) as stack:
         yield stack
 
 

@@ -31,6 +31,8 @@ from mongoeco.engines.sqlite import SQLiteEngine
 from mongoeco.wire.executor import WireCommandExecutor
 from mongoeco.wire.proxy import AsyncMongoEcoProxyServer
 
+from parley.stack.text import TextIndex, text_index
+
 type Document = dict[str, Any]
 
 KEY: Final = "s"  # before a string `_id` in a storage key; the keys that the library makes begin with a bracket
@@ -156,11 +158,12 @@ class Engine(SQLiteEngine):  # type: ignore[misc]  # untyped library
             conn: sqlite3.Connection = self._require_connection()  # refuses while a session has a transaction
             if self._collection_options_or_empty_sync(conn, *place):
                 raise NotByIdError  # a validator, a collation, a view
-            if name == "find":
+            if name == "find" and "$text" not in command.get("filter", {}):
                 self._purge_expired_documents_sync(conn, *place, context=None, now=self._ttl_now())
                 return self._find(conn, place, command)
-            if self._load_indexes(*place) or self._load_search_index_rows(*place):
-                raise NotByIdError  # the library keeps the entries of its indexes
+            index = self._text_index(place)
+            if name == "find":
+                return self._find_text(conn, place, command, index)
             with sqlite_write_scope(
                 conn,
                 begin_write=lambda conn: self._begin_write(conn, None),
@@ -168,7 +171,38 @@ class Engine(SQLiteEngine):  # type: ignore[misc]  # untyped library
                 rollback_write=lambda conn: self._rollback_write(conn, None),
             ):
                 self._invalidate_collection_features_cache(*place)
+                if index is not None:
+                    index.prepare(conn)
                 return writes[name](conn, place, command, context.execution_context)
+
+    def _text_index(self, place: Place) -> TextIndex | None:
+        """Return the collection's text index, if it has one; any others the library keeps the entries of."""
+        indexes = self._load_indexes(*place)
+        if self._load_search_index_rows(*place):
+            raise NotByIdError
+        index = text_index(*place, indexes)
+        if indexes and index is None:
+            raise NotByIdError
+        return index
+
+    def _find_text(
+        self, conn: sqlite3.Connection, place: Place, command: Document, index: TextIndex | None
+    ) -> Document:
+        sort, limit, query = command.get("sort"), command.get("limit", 0), command["filter"]
+        if (
+            index is None
+            or query.keys() != {index.prefix, "_id", "$text"}
+            or sort not in ({"_id": 1}, {"_id": -1})
+            or type(limit) is not int
+            or not 0 < limit <= ROWS
+            or command.get("projection")
+        ):
+            raise NotByIdError
+        index.prepare(conn)
+        order = "DESC" if sort["_id"] == -1 else "ASC"
+        found = index.find(conn, query, _span(query["_id"]), limit=limit, order=order)
+        documents = [self._deserialize_document(document) for _, document in found]
+        return {"cursor": {"firstBatch": documents, "id": 0, "ns": ".".join(place)}, "ok": 1.0}
 
     def _find(self, conn: sqlite3.Connection, place: Place, command: Document) -> Document:
         sort = command.get("sort") or {"_id": 1}

@@ -92,7 +92,7 @@ def test_what_is_missing_in_a_compose_file_is_found() -> None:
     content["services"]["redis"]["networks"] = ["elsewhere"]
     content["services"]["kafka"]["image"] = "apache/kafka:latest"
     content["services"]["kafka"]["ports"] = ["9092:9092"]
-    content["services"]["worker"]["secrets"] = ["mongo_password"]
+    content["services"]["worker"]["secrets"] = ["push_key", "mongo_password"]
     content["secrets"]["spare"] = {"file": "./secrets/spare"}
     del content["volumes"]["mongo"]
 
@@ -171,7 +171,9 @@ def test_the_example_of_an_environment_has_every_setting_with_its_default() -> N
         field = Settings.model_fields[name]
         default = field.get_default(call_default_factory=True)
         shown = "" if field.is_required() or default in (None, (), Rules()) else default
-        assert value == (f"{shown:g}" if isinstance(shown, float) else str(shown).replace("False", "false")), name
+        assert value == (
+            f"{shown:g}" if isinstance(shown, float) else str(shown).lower() if isinstance(shown, bool) else str(shown)
+        ), name
 
 
 def test_the_example_of_an_environment_has_the_settings_of_the_readmes_table() -> None:

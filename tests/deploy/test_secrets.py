@@ -15,6 +15,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from parley.stack.stack import free_port, redis_server
 from services.config import Settings
 from services.tokens import open_tokens
+from services.vapid import open_vapid
 from tests.deploy.programs import ROOT, program
 
 SECRETS = ROOT / "deploy/secrets.sh"
@@ -57,10 +58,12 @@ def test_parley_reads_its_secrets(secrets: Path) -> None:
         redis_password_file=secrets / "redis_password",
         kafka_url="kafka:9092",
         signing_key_file=secrets / "signing_key",
+        push_key_file=secrets / "push_key",
     )
 
     assert (secrets / "mongo_password").read_text().strip() in settings.mongo_url
     assert open_tokens(settings).jwks()["keys"]
+    assert open_vapid(settings) is not None
 
 
 def test_the_certificate_is_for_the_name_that_was_given(secrets: Path) -> None:

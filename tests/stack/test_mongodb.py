@@ -131,6 +131,57 @@ def test_the_server_takes_what_we_give_it_and_keeps_what_we_replace() -> None:
     assert "self._executor" in inspect.getsource(AsyncMongoEcoProxyServer)
 
 
+# Text
+
+
+async def test_a_text_index_answers_as_the_library_does_whoever_wrote(database: Any, passed_on: list[str]) -> None:
+    found = database.found
+    await found.create_index([("room", 1), ("words", "text")], default_language="none")
+    await found.insert_many(
+        [
+            {"_id": f"{room}:{number}", "room": room, "words": f"hello w{number} foo bar"}
+            for room in "ab"
+            for number in range(9)
+        ]
+    )
+    await found.update_one({"_id": "a:3"}, {"$set": {"words": "changed"}})
+    await found.update_one({"_id": "a:x", "n": {"$lt": 1}}, {"$set": {"room": "a", "words": "foo new"}}, upsert=True)
+    await found.delete_one({"_id": "a:4"})
+    await found.replace_one({"_id": "a:5"}, {"room": "a", "words": "bar foo hello"})  # this is the library's to do
+    await found.delete_many({"_id": {"$in": ["a:6", "a:7"]}})  # and this
+    passed_on.clear()
+
+    async def ids(text: str, *, order: int = -1, limit: int = 3) -> list[str]:
+        query = {"room": "a", "_id": {"$gt": "a:", "$lt": "a:~"}, "$text": {"$search": text}}
+        ours = [each["_id"] async for each in found.find(query).sort("_id", order).limit(limit)]
+        assert passed_on == []
+        theirs = [each["_id"] async for each in found.find(query, {"_id": 1}).sort("_id", order).limit(limit)]
+        assert passed_on != []
+        passed_on.clear()
+        assert ours == theirs
+        return ours
+
+    assert await ids('"hello"') == ["a:8", "a:5", "a:2"]
+    assert await ids('"hello"', order=1, limit=9) == ["a:0", "a:1", "a:2", "a:5", "a:8"]
+    assert await ids('"hello" "foo bar"') == ["a:8", "a:2", "a:1"]
+    assert await ids('"foo"', limit=1) == ["a:x"]
+    assert await ids('"changed"') == ["a:3"]
+    assert await ids('"nowhere"') == []
+    assert await ids('"w4"') == await ids('"w6"') == []
+
+
+async def test_a_text_index_finds_what_was_there_before_it_and_after_a_restart(tmp_path: Path) -> None:
+    query = {"room": "a", "_id": {"$gt": "a:", "$lt": "a:~"}, "$text": {"$search": '"hello"'}}
+    async with _serving(tmp_path / "mongo.db") as (_, database):
+        await database.found.insert_one({"_id": "a:1", "room": "a", "words": "hello you"})
+        await database.found.create_index([("room", 1), ("words", "text")], default_language="none")
+    async with _serving(tmp_path / "mongo.db") as (_, database):
+        await database.found.create_index([("room", 1), ("words", "text")], default_language="none")
+        await database.found.insert_one({"_id": "a:2", "room": "a", "words": "hello again"})
+
+        assert [each["_id"] async for each in database.found.find(query).sort("_id", 1).limit(5)] == ["a:1", "a:2"]
+
+
 # What the hot operations cost
 
 TAIL = {"$gt": f"big:{BIG - 50:012}", "$lte": "big:~"}
