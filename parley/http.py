@@ -12,7 +12,6 @@ from typing import Any, Final
 import orjson
 import structlog
 from graphql import GraphQLError
-from slowapi import Limiter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,6 +23,7 @@ from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRe
 from parley.load import Load
 from parley.media_types import JSON_TYPE, RESPONSE_TYPE, preferred
 from parley.pages import graphiql_page
+from parley.plain_limits import PlainLimiter
 from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
@@ -38,7 +38,6 @@ ALLOWED: Final = "GET, HEAD, POST"
 REFUSED_STATUS: Final = 400  # of what is wrong before anything runs; the draft would also have 422 for some of it
 HEALTH_SECONDS: Final = 5  # for which caches may repeat how the parts are
 SCHEMA_SECONDS: Final = 300  # for which caches may repeat what the schema is
-PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from an address
 
 _logger = structlog.get_logger()
 
@@ -87,7 +86,8 @@ class GraphQLOverHTTP:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; each counts, whatever is wrong with it."""
         sent = asked.headers(scope)
-        if scope["method"] == "GET" and _is_for_people(scope, sent):
+        shows_schema = self._services.settings.allows_introspection
+        if shows_schema and scope["method"] == "GET" and _is_for_people(scope, sent):
             await graphiql_page(Request(scope))(scope, receive, send)
             return
         media_type = preferred(sent.get("accept"), (RESPONSE_TYPE, JSON_TYPE))
@@ -256,9 +256,9 @@ def plain_routes(settings: Settings) -> list[Route]:
     Whoever asks how the parts are makes this process ask them: not as often as one likes. The two that load balancers
     ask have no limit, because an answer that is refused would take the process out of service.
     """
-    limiter = plain_limiter(settings)
+    limited = PlainLimiter(settings)
     return [
-        Route("/health", limiter.limit(PLAIN_LIMIT)(health)),
+        Route("/health", limited(health)),
         Route("/health/live", live),
         Route("/health/ready", ready),
     ]
@@ -266,14 +266,4 @@ def plain_routes(settings: Settings) -> list[Route]:
 
 def key_route(settings: Settings) -> Route:
     """Return the route of the keys that verify access tokens."""
-    return Route("/.well-known/jwks.json", plain_limiter(settings).limit(PLAIN_LIMIT)(jwks))
-
-
-def plain_limiter(settings: Settings) -> Limiter:
-    """Return what counts requests to a plain route, by address and in this process alone: they change nothing."""
-    return Limiter(
-        key_func=lambda request: request.state.origin.address,
-        strategy="moving-window",
-        storage_uri="memory://",
-        enabled=settings.rate_limits.are_on,
-    )
+    return Route("/.well-known/jwks.json", PlainLimiter(settings)(jwks))

@@ -22,6 +22,7 @@ from parley.fanout import Fanout
 from parley.load import Criticality, Load
 from parley.protocol import CloseCode
 from parley.requests import REQUEST_ID_HEADER, origin
+from parley.seats import Seats
 from parley.session_notices import Ends, SessionFollower, SessionNotices
 from parley.sweeper import Sweeper
 from resolvers.context import Context, caller
@@ -56,6 +57,9 @@ class Sockets:
         self.sweeper = Sweeper()
         self.tasks = Tasks()
         self.open: set[Socket] = set()
+        settings, are_bounded = services.settings, services.settings.rate_limits.are_on
+        self.of_addresses = Seats(settings.sockets_per_address if are_bounded else None)
+        self.of_users = Seats(settings.sockets_per_user if are_bounded else None)
         self._ends = Ends(lambda: self.open)
         services.revocations.on_ended.append(self._ends.add)
 
@@ -139,6 +143,7 @@ class Socket(asyncio.Protocol):
         "_notices",
         "_outbox",
         "_reader",
+        "_seats",
         "_sockets",
         "_transport",
         "_window",
@@ -156,6 +161,7 @@ class Socket(asyncio.Protocol):
         self._notices: SessionNotices | None = None  # until somebody subscribes to `session`
         self._attendant: Attendant | None = None  # of the presence; None while nobody is let in
         self._address = ""  # the client's, from the handshake on
+        self._seats: tuple[tuple[Seats, str], ...] = ()  # that it takes
         self._window: Window | None = None  # of its operations; None before the first
         self._outbox: Outbox | None = None  # None while the kernel takes everything at once
         self._leave_by = math.inf  # when a client that is asked to leave is closed, whatever is being answered
@@ -213,6 +219,9 @@ class Socket(asyncio.Protocol):
         self._gone_at = 0.0
         self._sockets.open.discard(self)
         self._sockets.sweeper.forget(self)
+        for seats, name in self._seats:
+            seats.leave(name)
+        self._seats = ()
         if self._attendant is not None:
             self._sockets.services.attendance.disconnect(self._attendant)
             self._attendant = None
@@ -240,6 +249,7 @@ class Socket(asyncio.Protocol):
             request_id=found.request_id,
             allowed_origins=services.settings.allowed_origins,
             is_refusing=services.health.draining or not self._sockets.load.takes(Criticality.ARRIVING),
+            has_seat=lambda: self._sit(self._sockets.of_addresses, found.address),
         )
         self._transport.write(reply.data)
         if not reply.is_accepted:
@@ -250,6 +260,13 @@ class Socket(asyncio.Protocol):
         self._look_in_time()
         if not reply.speaks_protocol:
             self._close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+
+    def _sit(self, seats: Seats, name: str) -> bool:
+        """Take a seat until the end; return whether there was one."""
+        is_seated = seats.take(name)
+        if is_seated:
+            self._seats = (*self._seats, (seats, name))
+        return is_seated
 
     # ------------------------------------------------------------ time
 
@@ -409,6 +426,9 @@ class Socket(asyncio.Protocol):
         except Unauthenticated:
             self._close(CloseCode.FORBIDDEN, "Forbidden")
         else:
+            claims = self._claims if self._gone_at == math.inf else None
+            if claims is not None and not self._sit(self._sockets.of_users, claims.user_id):
+                self._close(CloseCode.TRY_AGAIN_LATER, "Too many sockets")
             ack = self._connection.ack()
             if ack is not None:
                 if self._claims is not None:

@@ -95,11 +95,17 @@ class Settings(BaseSettings):
     )
     introspection: bool | None = Field(
         default=None,
-        description="Whether clients may ask for the schema; when left out, on the embedded stack only.",
+        description="Whether clients may ask for the schema and GraphiQL; when left out, on the embedded stack only.",
     )
     rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
         default_factory=limit_rules.Rules,
         description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",
+    )
+    sockets_per_user: int = Field(
+        default=50, ge=1, description="Sockets that a user may have open at a process, of all sessions together."
+    )
+    sockets_per_address: int = Field(
+        default=500, ge=1, description="Sockets that may be open at a process from one address."
     )
 
     away_seconds: float = Field(

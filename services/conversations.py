@@ -1,15 +1,16 @@
 """Conversations and who is in them: making, changing, joining and leaving; who may is in `services/membership.py`."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 
 from services import ids
 from services.append import Decide
 from services.blocks import Blocks
 from services.entries import ConversationCreated, ConversationKind, Draft, MemberRole
 from services.errors import InvalidInput, NotFound
+from services.inputs import ConversationChange, NewConversation, NewMembers
 from services.log import Log, Logs
 from services.membership import (
     ConversationChanges,
@@ -28,9 +29,6 @@ from services.positions import Position
 from services.state import Member, inbox_id, member_id
 from services.tasks import gather_some
 from services.users import Users
-
-USERS_IN_A_CALL = 100
-TITLE_LENGTH = 200
 
 _CONVERSATION = ("input", "conversationId")
 
@@ -156,9 +154,9 @@ class Conversations:
             InvalidInput: a part of the input is not acceptable.
             NotFound: one of the members is missing, or has blocked the creator; or the creator has left it since.
         """
-        title = None if title is None else _valid_title(title)
-        _require_few(member_ids, ("input", "memberIds"))
-        others = [user_id for user_id in dict.fromkeys(member_ids) if user_id != creator_id]
+        given = NewConversation.of(title=title, member_ids=member_ids, client_conversation_id=client_id)
+        title = given.title
+        others = [user_id for user_id in dict.fromkeys(given.member_ids) if user_id != creator_id]
         if kind is ConversationKind.DIRECT:
             if len(others) != 1:
                 raise InvalidInput("A direct conversation has exactly one other member.", ("input", "memberIds"))
@@ -168,7 +166,6 @@ class Conversations:
         if kind is ConversationKind.DIRECT:
             conversation_id = ids.derived_id("cnv", "direct", *sorted((creator_id, others[0])))
         elif client_id is not None:
-            valid_client_id(client_id, ("input", "clientConversationId"))
             conversation_id = ids.derived_id("cnv", "client", creator_id, client_id)
         else:
             conversation_id = ids.new_id("cnv")
@@ -187,10 +184,11 @@ class Conversations:
 
     async def update(self, actor_id: str, conversation_id: str, changes: ConversationChanges) -> Snapshot:
         """Change the title, or archive the conversation for all; what is so already stays as it is."""
-        if (title := changes.get("title")) is not None:
-            changes = {**changes, "title": _valid_title(title)}
+        given = ConversationChange.of(**changes).model_dump(exclude_unset=True)
         log = await self._for_member(actor_id, conversation_id)
-        await self._append(log, actor_id, conversation_change(actor_id, changes), concerns=(actor_id,))
+        await self._append(
+            log, actor_id, conversation_change(actor_id, cast("ConversationChanges", given)), concerns=(actor_id,)
+        )
         return _snapshot(log)
 
     async def add_members(self, actor_id: str, conversation_id: str, user_ids: Sequence[str]) -> Snapshot:
@@ -200,8 +198,7 @@ class Conversations:
         """
         log = await self._for_member(actor_id, conversation_id)
         require_adder(log.state, actor_id)
-        _require_few(user_ids, ("input", "userIds"))
-        wanted = list(dict.fromkeys(user_ids))
+        wanted = list(dict.fromkeys(NewMembers.of(user_ids=user_ids).user_ids))
         await self._require_users(wanted, ("input", "userIds"))
         await self._require_unblocked(actor_id, wanted, ("input", "userIds"))
         await log.load_members(wanted)
@@ -276,29 +273,3 @@ def _snapshot(log: Log) -> Snapshot:
         member_count=conversation.member_count,
         last_sequence=log.sequence,
     )
-
-
-# ---------------------------------------------------------------- input
-
-
-def valid_client_id(value: str, path: tuple[str, ...]) -> str:
-    """Return an id made by a client: 1 to 64 printable ASCII characters.
-
-    Raises:
-        InvalidInput: it is anything else.
-    """
-    if not 1 <= len(value) <= 64 or not value.isascii() or not value.isprintable():
-        raise InvalidInput("An id has 1 to 64 printable ASCII characters.", path)
-    return value
-
-
-def _require_few(user_ids: Sequence[str], path: tuple[str, ...]) -> None:
-    if len(user_ids) > USERS_IN_A_CALL:
-        raise InvalidInput(f"At most {USERS_IN_A_CALL} people at once.", path)
-
-
-def _valid_title(title: str) -> str:
-    text = unicodedata.normalize("NFC", title).strip()
-    if not 1 <= len(text) <= TITLE_LENGTH or not text.isprintable():
-        raise InvalidInput(f"A title has 1 to {TITLE_LENGTH} printable characters.", ("input", "title"))
-    return text

@@ -12,10 +12,10 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from services import ids
 from services.append import Decide
 from services.clock import now
-from services.content import names_in, valid_attachments, valid_body, valid_emoji, valid_reason
-from services.conversations import valid_client_id
+from services.content import names_in
 from services.entries import MessageEdited, MessageSent, entry_id, from_document
 from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, RateLimited, UserError
+from services.inputs import MessageEdit, NewMessage, NewReaction, Report
 from services.log import Log, Logs
 from services.membership import Unneeded
 from services.message_rules import (
@@ -252,9 +252,8 @@ class Messages:
             Forbidden: the sender is in it but may not write.
             Conflict: the client id was used for another message.
         """
-        body = valid_body(body)
-        attachments = valid_attachments(attachments)
-        valid_client_id(client_message_id, ("input", "clientMessageId"))
+        given = NewMessage.of(body=body, client_message_id=client_message_id, attachments=attachments)
+        body, attachments = given.body, tuple(Attachment(**dict(attachment)) for attachment in given.attachments)
         if ids.kind(conversation_id) != "cnv":
             raise NotFound("There is no such conversation.", ("input", "conversationId"))
         reply_to = None if reply_to_id is None else _quoted(reply_to_id, conversation_id)
@@ -325,7 +324,7 @@ class Messages:
             Forbidden: it is somebody else's, or deleted.
             Conflict: its version is not the one expected.
         """
-        body = valid_body(body)
+        body = MessageEdit.of(body=body).body
         names, barred = await self._meant(body), await self._barred(actor_id, message_id)
 
         def rule(sequence: int) -> Decide:
@@ -339,12 +338,12 @@ class Messages:
 
     async def react(self, actor_id: str, message_id: str, emoji: str) -> Message:
         """Add the actor's reaction; one that is there already changes nothing. Raises as `edit` does."""
-        emoji = valid_emoji(emoji)
+        emoji = NewReaction.of(emoji=emoji).emoji
         return await self._change(actor_id, message_id, lambda sequence: reacting(actor_id, sequence, emoji))
 
     async def unreact(self, actor_id: str, message_id: str, emoji: str) -> Message:
         """Take the actor's reaction away; one that is not there changes nothing. Raises as `edit` does."""
-        emoji = valid_emoji(emoji)
+        emoji = NewReaction.of(emoji=emoji).emoji
         return await self._change(actor_id, message_id, lambda sequence: unreacting(actor_id, sequence, emoji))
 
     async def pin(self, actor_id: str, message_id: str) -> Message:
@@ -362,7 +361,7 @@ class Messages:
             InvalidInput: the reason is empty or too long.
             NotFound: there is no such message for the reporter.
         """
-        reason = valid_reason(reason)
+        reason = Report.of(reason=reason).reason
         message = await self.visible(reporter_id, message_id)
         if message is None:
             raise _no_such_message()

@@ -20,12 +20,13 @@ from odmantic.config import ODMConfigDict
 from services import handles, ids, passwords
 from services.config import Settings
 from services.errors import Forbidden, InvalidCredentials, InvalidInput, NotFound, Overloaded, Unauthenticated
+from services.inputs import PasswordChange, Registration
 from services.mongo import Collection, Database, parsed
 from services.passwords import Passwords
 from services.resets import Resets
 from services.revocations import Ends, Revocations
 from services.tokens import Claims, Tokens
-from services.users import Role, User, Users, valid_handle
+from services.users import Role, User, Users
 
 # The reply with the new token may be lost, and two tabs may renew at once: both look like one token shown twice.
 _GRACE = timedelta(seconds=10)
@@ -165,15 +166,15 @@ class Sessions:
             InvalidInput: a part of the input is not allowed.
             Conflict: the handle is taken.
         """
-        form = valid_handle(handle)
+        given = Registration.of(handle=handle, password=password, display_name=display_name)
+        form = given.handle
         is_operator = form in self._operators
         if form in handles.RESERVED and not is_operator:
             raise InvalidInput("This handle is reserved.", ("input", "handle"))
-        name = None if display_name is None else handles.display_name(display_name)
-        passwords.check_new(password, handle=form)
+        passwords.require_unlike(given.password, handle=form)
         user = await self._users.create(
             handle=form,
-            display_name=name,
+            display_name=given.display_name,
             password_hash=await self._passwords.hash(password),
             roles=[Role.USER, Role.OPERATOR] if is_operator else [Role.USER],
             now=now,
@@ -345,7 +346,8 @@ class Sessions:
         """Return the hash of the password that a user chose instead of another."""
         if user.suspended_at is not None:
             raise Forbidden("This account is suspended.")
-        passwords.check_new(password, handle=user.handle, path=("input", "newPassword"))
+        new = PasswordChange.of(new_password=password).new_password
+        passwords.require_unlike(new, handle=user.handle, path=("input", "newPassword"))
         return await self._passwords.hash(password)
 
     async def _live(self, session_id: str, now: datetime) -> Session:

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import batched
 from typing import TypedDict, override
-from urllib.parse import urlsplit
 
 from odmantic import Field, Model
 from odmantic.config import ODMConfigDict
 from pymongo.errors import DuplicateKeyError
 
 from services import handles, ids
-from services.errors import BadUserInput, Conflict, InvalidInput, Unauthenticated
+from services.errors import BadUserInput, Conflict, Unauthenticated
+from services.inputs import NewUser, ProfileChange
 from services.mongo import Collection, Database, Document, parsed
 from services.paging import Page, Window, cursor_of, key_of, read_page
 
@@ -23,7 +23,6 @@ from services.paging import Page, Window, cursor_of, key_of, read_page
 _CLAIM_LIFE = timedelta(seconds=60)
 _READ_SIZE = 100
 _SHORTEST_SEARCH = 2
-_URL_LENGTH = 2_048
 _STANDING_SECONDS = 1.0  # how long it is remembered whether an account is suspended
 _STANDINGS = 10_000  # accounts of which that is remembered; the one that was read longest ago is forgotten first
 
@@ -84,11 +83,12 @@ class Users:
             InvalidInput: the handle or the display name is not allowed.
             Conflict: the handle is taken.
         """
-        form = valid_handle(handle)
+        given = NewUser.of(handle=handle, display_name=display_name)
+        form = given.handle
         user = User(
             id=ids.user(),
             handle=form,
-            display_name=form if display_name is None else handles.display_name(display_name),
+            display_name=given.display_name or form,
             password_hash=password_hash,
             roles=list(roles),
             created_at=now,
@@ -160,14 +160,8 @@ class Users:
             InvalidInput: a part of it is not allowed.
             Unauthenticated: there is no such account any more.
         """
-        fields: Document = {}
-        if "display_name" in changes:
-            fields["displayName"] = handles.display_name(changes["display_name"])
-        if "avatar_url" in changes:
-            url = changes["avatar_url"]
-            fields["avatarUrl"] = None if url is None else _valid_avatar_url(url)
-        if "share_presence" in changes:
-            fields["sharePresence"] = changes["share_presence"]
+        given = ProfileChange.of(**changes)
+        fields: Document = given.model_dump(by_alias=True, exclude_unset=True)
         if fields:
             await self._users.update_one({"_id": user_id}, {"$set": fields})
         user = await self.get(user_id)
@@ -223,34 +217,6 @@ class Users:
         )
         assert document is not None  # an upsert leaves one
         return "barred" in document
-
-
-def valid_handle(handle: str) -> str:
-    """Return the stored form of a handle.
-
-    Raises:
-        InvalidInput: nobody can have it.
-    """
-    form = handles.normalised(handle)
-    if form is None:
-        raise InvalidInput("A handle has 2 to 32 of the characters a-z, 0-9, _ and .", ("input", "handle"))
-    return form
-
-
-def _valid_avatar_url(url: str) -> str:
-    refused = InvalidInput(
-        f"A picture has an https address of at most {_URL_LENGTH} characters.", ("input", "avatarUrl")
-    )
-    if len(url) > _URL_LENGTH or not url.isascii() or not url.isprintable() or " " in url:
-        raise refused
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise refused from None
-    if parts.scheme != "https" or not parts.hostname or parts.username is not None or port == 0:
-        raise refused
-    return url
 
 
 def _claim_item(document: Document) -> tuple[str, str]:

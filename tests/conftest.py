@@ -25,6 +25,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
 
 
 @pytest.fixture(scope="session")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A Parley with one API process, which tests of clients kill and wait for."""
+    with running_stack(tmp_path_factory.mktemp("mortal"), replicas=1) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
 def parley_url(stack: StackProcess) -> str:
     """The first API process's address."""
     return stack.urls[0]
