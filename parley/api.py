@@ -9,17 +9,17 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from parley import streaming
+from parley.documents import open_documents
 from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
 from parley.http import GraphQLOverHTTP, key_route, plain_routes
-from parley.load import Load
-from parley.pages import pages
+from parley.pages import PAGES, pages
 from parley.requests import EXCEPTION_HANDLERS, REQUEST_ID_HEADER, Requests
 from parley.server import config, run
 from parley.transport import PATH, Socket, Sockets
 from schema.api import graphql_schema
-from services import clock
 from services.config import Settings
 from services.health import HealthChecks
 from services.limits import LIGHT_FIELDS
@@ -30,7 +30,7 @@ from services.tokens import Tokens
 class State(TypedDict):
     """What the routes and the sockets need; made when the app starts."""
 
-    http: GraphQLOverHTTP
+    graphql: dict[str, ASGIApp]  # by path
     health: HealthChecks
     tokens: Tokens
     sockets: Sockets
@@ -40,23 +40,28 @@ def create_app(settings: Settings) -> ASGIApp:
     """Return the app; its services open when it starts and close when it ends.
 
     Raises:
-        ValueError: a limit is set for something that there is not.
+        ValueError: a limit is set for something that there is not, or a manifest of documents cannot be read.
     """
     _check_names(settings.rate_limits.fields)
+    documents = open_documents(PAGES, settings.documents_file, trusted_only=settings.trusted_only)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with open_services(settings) as services:
-            engine = Engine(graphql_schema(), introspection=settings.allows_introspection)
+            engine = Engine(
+                graphql_schema(), introspection=settings.allows_introspection, trusted=documents.trusted.values()
+            )
             fanout = Fanout(engine, services)
-            load = Load()
-            sockets = Sockets(engine, load, fanout, services)
+            sockets = Sockets(engine, documents, fanout, services)
             gc.collect()
             gc.freeze()  # the schema's objects stay: there is no use in looking through them again and again
             try:
-                async with load.running():
+                async with engine.load.running():
                     yield {
-                        "http": GraphQLOverHTTP(engine, load, services),
+                        "graphql": {
+                            PATH: GraphQLOverHTTP(engine, documents, services),
+                            streaming.PATH: streaming.Streams(sockets),
+                        },
                         "health": services.health,
                         "tokens": services.tokens,
                         "sockets": sockets,
@@ -91,15 +96,16 @@ def _check_names(limited: frozenset[str]) -> None:
 
 
 class GraphQLFirst:
-    """Hands GraphQL's path to what answers it, and all else to the routes."""
+    """Hands GraphQL's paths to what answers it, and all else to the routes."""
 
     def __init__(self, routed: ASGIApp) -> None:
         self._routed = routed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the life of the app."""
-        is_graphql = scope["type"] == "http" and scope["path"] == PATH
-        app: ASGIApp = scope["state"]["http"] if is_graphql else self._routed
+        app = self._routed
+        if scope["type"] == "http":
+            app = scope["state"]["graphql"].get(scope["path"], app)
         await app(scope, receive, send)
 
 
@@ -110,5 +116,4 @@ def server(settings: Settings, *, host: str, port: int) -> DrainingServer:
 
 def serve_api(settings: Settings, *, host: str, port: int) -> None:
     """Run an API process until SIGTERM or SIGINT."""
-    clock.shift(settings.clock_offset_seconds)
     run(server(settings, host=host, port=port))

@@ -287,6 +287,16 @@ def history(
 
 
 @bench.command()
+def queries(
+    requests: Annotated[int, typer.Option(help="Requests in each run.")] = 3_000,
+    at_once: Annotated[int, typer.Option(help="Requests that are under way at any time.")] = 8,
+    runs: Annotated[int, typer.Option(help="Runs; the medians count.")] = 3,
+) -> None:
+    """Measure queries from memory, and sends, against graphql-http on Node.js."""
+    _judge(_bench("queries").main(requests, at_once, runs))
+
+
+@bench.command()
 def floor(
     sockets: Annotated[int, typer.Option(min=1, help="Sockets.")] = 1_000,
     events: Annotated[int, typer.Option(min=1, help="Frames to each.")] = 50,
@@ -304,7 +314,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-    """Put the newest figures of `parley bench targets` and `history` into docs/performance.md, and draw its plots."""
+    """Put the newest figures of these benches into docs/performance.md, and draw its plots."""
     _bench("report").main()
 
 

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from parley.execution import Operation
 from services.errors import Overloaded
+
+if TYPE_CHECKING:
+    from parley.execution import Operation
 
 SAMPLE_SECONDS: Final = 0.25
 LAG_SECONDS: Final = 0.25  # how late the event loop may turn
@@ -34,7 +36,7 @@ class Criticality(IntEnum):
     WRITING = 4  # sends, and everything else that changes something
 
 
-def criticality(operation: Operation) -> Criticality | None:
+def criticality(operation: "Operation") -> Criticality | None:
     """Return how much an operation matters; None: it is never refused."""
     if operation.fields <= _ALWAYS:
         return None
@@ -77,7 +79,7 @@ class Load:
         """Whether something of this criticality is still taken on."""
         return asked > self._refused and self.in_flight < IN_FLIGHT[asked - 1]
 
-    def admit(self, operation: Operation) -> None:
+    def admit(self, operation: "Operation") -> None:
         """Let an operation begin.
 
         Raises:

@@ -12,7 +12,7 @@ from schema.errors import Refusable
 from schema.users import User
 from schema.view import field, mutation, resolved, view
 from services import message_state, messages
-from services.receipts import DeliveryStatus
+from services.delivery import DeliveryStatus
 
 
 @view(message_state.Attachment, "A file kept elsewhere; this is what a client needs to show it.")

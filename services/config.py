@@ -97,6 +97,13 @@ class Settings(BaseSettings):
         default=None,
         description="Whether clients may ask for the schema and GraphiQL; when left out, on the embedded stack only.",
     )
+    documents_file: Path | None = Field(
+        default=None,
+        description="JSON manifest of trusted documents beside those of the pages: a list, or by their ids.",
+    )
+    trusted_only: bool = Field(
+        default=False, description="Whether only trusted documents are run, but for OPERATOR and ADMIN."
+    )
     rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
         default_factory=limit_rules.Rules,
         description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",

@@ -14,6 +14,7 @@ from services.append import Decide
 from services.clock import now
 from services.content import names_in
 from services.entries import MessageEdited, MessageSent, entry_id, from_document
+from services.entry_store import is_sent
 from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, RateLimited, UserError
 from services.inputs import MessageEdit, NewMessage, NewReaction, Report
 from services.log import Log, Logs
@@ -32,7 +33,7 @@ from services.message_rules import (
 )
 from services.message_state import Attachment, Reaction
 from services.mongo import Collection, Database, Document
-from services.paging import Page, Window, find_items, read_page
+from services.paging import Page, Window, read_page
 from services.positions import Position, sequence_in
 from services.senders import Senders
 from services.state import Conversation, Member
@@ -167,7 +168,7 @@ class Messages:
             window,
             key=key,
             item=item,
-            is_item=_is_sent,
+            is_item=is_sent,
         )
 
     async def _recent_page(self, log: Log, low: int, window: Window) -> Page[Message] | None:
@@ -206,9 +207,8 @@ class Messages:
         if page is not None:
             return page.items[0][1] if page.items else None
         await log.settle()
-        bounds = {"$gt": entry_id(conversation_id, member.joined_sequence), "$lt": f"{conversation_id}:~"}
-        found = await find_items(self._entries, bounds, 1, descending=True, is_item=_is_sent)
-        return message_of(_sent_in(found[0])) if found else None
+        found = await self._logs.entries.newest_message(conversation_id, after=member.joined_sequence)
+        return None if found is None else message_of(found)
 
     async def pinned(self, viewer_id: str, conversation_id: str) -> list[Message]:
         """Return the pinned messages that the viewer may read, the newest pin first; none for an outsider."""
@@ -424,10 +424,6 @@ class Messages:
         names = names_in(body)
         found = await self._users.ids_of({form for forms in names for form in forms})
         return [[found[form] for form in forms if form in found] for forms in names]
-
-
-def _is_sent(document: Document) -> bool:
-    return bool(document["kind"] == MessageSent.kind)
 
 
 def _sent_in(document: Document) -> MessageSent:

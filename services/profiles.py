@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.cache import Cache
+from services.gathering import Gathering
 from services.mongo import Document, parsed
 from services.users import ProfileChanges, User, Users
 
@@ -16,6 +17,7 @@ class Profiles:
     def __init__(self, users: Users, cache: Cache) -> None:
         self._users = users
         self._cache = cache
+        self._reads = Gathering(self._read, cache.spawn)
 
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, User]:
         """Return those of these users that exist, by id; as of the newest change by `update`.
@@ -23,7 +25,7 @@ class Profiles:
         Raises:
             PyMongoError: MongoDB had to be asked, and did not answer.
         """
-        found = await self._cache.get_many(_KIND, user_ids, self._read)
+        found = await self._cache.get_many(_KIND, user_ids, self._reads.get)
         return {user_id: user for user_id, document in found.items() if (user := parsed(User, document))}
 
     async def update(self, user_id: str, changes: ProfileChanges) -> User:

@@ -18,7 +18,7 @@ HISTORY = "query ($id: ID!) { conversation(id: $id) { messages(last: 5) { edges 
 async def overloaded(stack: StackProcess) -> AsyncIterator[LocalApi]:
     """A process that refuses everything but sends."""
     async with local_api(stack) as api:
-        api.sockets.load.in_flight = IN_FLIGHT[Criticality.ARRIVING - 1]
+        api.sockets.engine.load.in_flight = IN_FLIGHT[Criticality.ARRIVING - 1]
         yield api
 
 
@@ -47,7 +47,7 @@ async def test_open_sockets_stay_and_new_ones_are_refused(api: Api, stack: Stack
     async with local_api(stack) as local, Api(local.url) as other, ann.at(other).socket() as socket:
         updates = await socket.updates(conversation["id"])
         await updates.until_caught_up()
-        local.sockets.load.in_flight = IN_FLIGHT[Criticality.ARRIVING - 1]
+        local.sockets.engine.load.in_flight = IN_FLIGHT[Criticality.ARRIVING - 1]
 
         with pytest.raises(InvalidStatus) as raised:
             async with ann.at(other).socket():

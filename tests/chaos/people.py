@@ -21,6 +21,7 @@ WAITING = 128  # messages that wait for an answer; then nobody says more
 PAGE = 20
 COMING_AND_GOING_SECONDS = 2.0
 QUIET_ROOMS = 8  # in which nothing happens but that somebody comes, is spoken to at once, and goes
+NEWCOMER_PAUSE_SECONDS = 4.0
 SPOKEN_TO_SECONDS = 20.0  # that a newcomer waits for the word
 REGISTERING = 8  # people at a time
 GHOSTS = 5
@@ -152,7 +153,7 @@ class Crowd:
                 await asyncio.sleep(0.01)
             await listener.leave()
             room.listeners.remove(listener)
-            await asyncio.sleep(random.uniform(0.0, 2.0))
+            await asyncio.sleep(random.uniform(0.0, NEWCOMER_PAUSE_SECONDS))
 
     async def _read(self, room: Room, person: Person) -> None:
         invoked_at, api = time.monotonic_ns(), random.choice(self.apis)

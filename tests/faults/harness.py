@@ -278,26 +278,27 @@ class Listener:
                     history.add(Closed(connection=connection, code=code))
                     return
                 self._failures = 0
-                self._take(message["payload"]["data"]["conversationUpdates"], connection)
-                received += 1
+                received += self._take(message["payload"]["data"]["conversationUpdates"], connection)
             history.add(Closed(connection=connection, code=1000))
 
-    def _take(self, update: Json, connection: str) -> None:
+    def _take(self, update: Json, connection: str) -> bool:
+        """Note an update; return whether it is an entry of the log."""
         history = self.room.history
         match update["__typename"]:
             case "ReceiptMoved":
-                return
+                return False
             case "CaughtUp":
                 history.add(CaughtUp(connection=connection, sequence=update["sequence"]))
                 self.is_caught_up = True
-                return
+                return False
             case "ResyncRequired":
                 self.sequence, self._cursor = sequence_of(update["cursor"]), update["cursor"]
                 history.add(Resynced(connection=connection, sequence=self.sequence))
-                return
+                return False
         history.add(Received(connection=connection, entry=entry_of(update)))
         if update["sequence"] > self.sequence:
             self.sequence, self._cursor = update["sequence"], update["cursor"]
+        return True
 
 
 def backoff(attempt: int) -> float:
