@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, presence, queries, reconnect, results, targets
+from tests.bench import connections, fanout, history, presence, queries, reading, reconnect, results, targets
 from tests.bench.generator import ROOT
 from tests.bench.targets import verdicts
 
@@ -19,6 +19,7 @@ def main() -> None:
     """Write those that there are."""
     writers = {
         "targets": _write_targets,
+        "read": _write_reading,
         "history": _write_history,
         "presence": _write_presence,
         "queries": _write_queries,
@@ -30,6 +31,11 @@ def main() -> None:
             print(f"`parley bench {name}` has not been run; its figures stay")
         else:
             write(newest)
+
+
+def _write_reading(newest: results.Json) -> None:
+    runs = [reading.Run(**run) for run in newest["runs"]]
+    _fill({"read": f"{_machine(newest)}\n\n{reading.table(runs)}"})
 
 
 def _write_history(newest: results.Json) -> None:

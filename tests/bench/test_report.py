@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, history, presence, queries, reconnect, report, results, targets
+from tests.bench import (
+    connections,
+    fanout,
+    history,
+    presence,
+    queries,
+    reading,
+    reconnect,
+    report,
+    results,
+    targets,
+)
 
 RUN = fanout.Run(
     server="parley",
@@ -68,6 +79,9 @@ PAGE = history.Figure(
     asked=200,
     wrong=0,
 )
+NEWEST = reading.Run(
+    kind="Redis", reads=200, p50_ms=4.0, p99_ms=9.0, hit_ratio=1.0, mongo_reads=0.0, cpu_us=1_000, mongo_cpu_us=2.0
+)
 FIGURES = targets.Figures(
     burst=[RUN, *PEERS],
     many=[replace(RUN, subscribers=5_000, cpu_us=10.0)],
@@ -127,6 +141,7 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     results.keep("targets", {"figures": asdict(FIGURES)})
     pages = [PAGE, replace(PAGE, messages=100_000, p50_ms=12.0)]
     results.keep("history", {"figures": [asdict(page) for page in pages]})
+    results.keep("read", {"runs": [asdict(NEWEST)]})
     results.keep("queries", {"medians": [asdict(run) for run in QUERIES]})
     idle, change = presence.Idle(10, 10, 7.5), presence.Change(2, 3, 6, 1.0, 0, 1.0, 2.0, 0.5)
     results.keep("presence", {"idle": [asdict(idle)], "change": asdict(change)})
@@ -140,6 +155,7 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert targets.table(FIGURES) in page
     assert reconnect.table([BACK]) in page
     assert history.table(pages) in page
+    assert reading.table([NEWEST]) in page
     assert queries.table(QUERIES) in page
     assert presence.table([idle], change) in page
     assert all(f"({plot.name})" in page for plot in tmp_path.glob("*.svg"))
