@@ -30,6 +30,7 @@ from parley.load import Load
 from parley.plans import Outcomes, Plan, plan, replaying
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
+from services.audit import SOURCE, Source
 from services.errors import ChatError, UserError, UserErrorCode
 from services.failures import described
 from services.streams import Stream
@@ -331,13 +332,14 @@ class Engine:
 
 
 def _note(operation: OperationDefinitionNode, context: object, request_id: str) -> None:
-    """Have everything that is logged from here on say what it belongs to."""
+    """Have everything that is logged or written down from here on say what it belongs to."""
     name = operation.name
     structlog.contextvars.bind_contextvars(
         request_id=request_id,
         operation=None if name is None else name.value,
         viewer=context.claims.user_id if isinstance(context, Context) and context.claims else None,
     )
+    SOURCE.set(Source(request_id, context.allowance.address if isinstance(context, Context) else None))
 
 
 def _out_of_time(operation: Operation) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def create_worker(settings: Settings) -> ASGIApp:
         partial(extents.of, EVENTS),
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
-    cleaning = Cleaning(database, leases)
+    cleaning = Cleaning(database, leases, audit_days=settings.audit_days)
     redis = Redis(settings.redis_url, presence_scripts.SCRIPTS)
     egress = Egress(networks=settings.push_networks, allows_http=settings.push_insecure)
     vapid, users = open_vapid(settings), Users(database)

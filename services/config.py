@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(
         default=30, ge=1, description="Life of a refresh token in days; each use renews it."
     )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="Address of an OpenID Connect issuer whose ID tokens sign people in; https unless embedded.",
+    )
+    oidc_audience: str | None = Field(default=None, description="Client id at that issuer that its tokens must be for.")
+    audit_days: int = Field(default=180, ge=1, description="How long the audit log is kept, in days.")
     password_threads: int = Field(default=2, ge=1, description="Threads that hash passwords.")
     operators: Annotated[Names, AfterValidator(_lowercase)] = Field(
         default=(),
@@ -181,6 +187,15 @@ class Settings(BaseSettings):
     def allows_introspection(self) -> bool:
         """Whether clients may ask for the schema."""
         return self.embedded if self.introspection is None else self.introspection
+
+    @model_validator(mode="after")
+    def _an_issuer_is_whole(self) -> "Settings":
+        if (self.oidc_issuer is None) is not (self.oidc_audience is None):
+            raise ValueError("PARLEY_OIDC_ISSUER and PARLEY_OIDC_AUDIENCE belong together")
+        schemes = ("https://", "http://") if self.embedded else ("https://",)
+        if self.oidc_issuer is not None and not self.oidc_issuer.startswith(schemes):
+            raise ValueError("PARLEY_OIDC_ISSUER must begin with https://")
+        return self
 
     @model_validator(mode="after")
     def _embedded_has_its_data(self) -> "Settings":

@@ -262,7 +262,8 @@ class Conversations:
 
     async def _require_users(self, user_ids: Sequence[str], path: tuple[str, ...]) -> None:
         found = await self._users.get_many([user_id for user_id in user_ids if ids.kind(user_id) == "usr"])
-        if any(user_id not in found for user_id in user_ids):
+        # Whose account was erased is nobody to begin anything with.
+        if any(user_id not in found or found[user_id].erased_at is not None for user_id in user_ids):
             raise NotFound("There is no such user.", path)
 
     async def _require_unblocked(self, actor_id: str, user_ids: Sequence[str], path: tuple[str, ...]) -> None:

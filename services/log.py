@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 
 from services.append import ATTEMPT_SECONDS, Appender, Audience, Decide, Outbox, ReadBehindError
 from services.cache import Grant
-from services.entries import Entry, MessageChange, MessageSent
+from services.entries import Entry, MessageChange, MessageDeleted, MessageEdited, MessageSent
 from services.entry_store import EntryStore
 from services.gathering import Gathering
 from services.log_cache import Head, LogCache, News, Tail
@@ -313,8 +313,19 @@ class Log:
         if isinstance(entry, MessageChange) and (index := self._index(entry.message)) >= 0:
             message = self._newest[index]
             assert isinstance(message, MessageSent)
-            self._newest[index] = entry.applied_to(message)
+            self._newest[index] = message = entry.applied_to(message)
+            if isinstance(entry, MessageDeleted):
+                self._forget_words(message)
         self._newest.append(entry)
+
+    def _forget_words(self, message: MessageSent) -> None:
+        """Keep nothing of what a deleted message said later: what is in memory is handed on to Redis."""
+        edit = message.state.newest_edit
+        while (index := self._index(edit)) >= 0:
+            edited = self._newest[index]
+            assert isinstance(edited, MessageEdited)  # a message names its newest edit, and each edit the one before it
+            self._newest[index] = replace(edited, body=None, mentions=())
+            edit = edited.previous_edit
 
     async def _fill_hole(self) -> None:
         try:

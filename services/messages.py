@@ -11,12 +11,11 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from services import ids
 from services.append import Decide
-from services.clock import now
 from services.content import names_in
 from services.entries import MessageEdited, MessageSent, entry_id, from_document
 from services.entry_store import is_sent
 from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, RateLimited, UserError
-from services.inputs import MessageEdit, NewMessage, NewReaction, Report
+from services.inputs import MessageEdit, NewMessage, NewReaction
 from services.log import Log, Logs
 from services.membership import Unneeded
 from services.message_rules import (
@@ -102,7 +101,6 @@ class Messages:
     def __init__(self, database: Database, logs: Logs, users: Users, senders: Senders, epoch: int) -> None:
         self._entries: Collection = database["entries"]
         self._sends: Collection = database["sends"]
-        self._reports: Collection = database["reports"]
         self._logs = logs
         self._users = users
         self._senders = senders
@@ -120,6 +118,13 @@ class Messages:
         member = await log.member(viewer_id)
         if member is None or sequence < member.joined_sequence:
             return None
+        return await self._shown(log, sequence)
+
+    async def shown(self, message_id: str) -> Message | None:
+        """Return a message as it is now, for somebody who was already found to be allowed to."""
+        conversation_id, sequence = ids.message_place(message_id)
+        log = await self._logs.get(conversation_id)
+        await log.refresh()
         return await self._shown(log, sequence)
 
     async def get_many(self, places: Sequence[Place]) -> dict[Place, Message]:
@@ -353,23 +358,6 @@ class Messages:
     async def unpin(self, actor_id: str, message_id: str) -> Message:
         """Unpin a message; one that is not pinned stays so. Raises as `edit` does."""
         return await self._change(actor_id, message_id, lambda sequence: unpinning(actor_id, sequence))
-
-    async def report(self, reporter_id: str, message_id: str, reason: str) -> None:
-        """Note for the operators that something is wrong with a message; a user's first report of it stands.
-
-        Raises:
-            InvalidInput: the reason is empty or too long.
-            NotFound: there is no such message for the reporter.
-        """
-        reason = Report.of(reason=reason).reason
-        message = await self.visible(reporter_id, message_id)
-        if message is None:
-            raise _no_such_message()
-        report = {"_id": f"{message_id}:{reporter_id}", "version": message.version, "reason": reason, "at": now()}
-        try:
-            await self._reports.insert_one(report)
-        except DuplicateKeyError:
-            return
 
     async def _change(
         self, actor_id: str, message_id: str, rule: Callable[[int], Decide], *, concerns: Iterable[str] = ()

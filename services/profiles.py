@@ -9,6 +9,7 @@ from services.mongo import Document, parsed
 from services.users import ProfileChanges, User, Users
 
 _KIND: Final = "user"
+_SECRETS: Final[Document] = {"passwordHash": "", "identity": None}
 
 
 class Profiles:
@@ -35,9 +36,17 @@ class Profiles:
             CommitUnknown: it is not sure that the next read shows it.
         """
         user = await self._users.update_profile(user_id, changes)
-        await self._cache.forget(self._cache.key(_KIND, user_id))
+        await self.forget(user_id)
         return user
+
+    async def forget(self, user_id: str) -> None:
+        """See to it that nobody is shown any more what a person was before a change.
+
+        Raises:
+            CommitUnknown: that is not sure.
+        """
+        await self._cache.forget(self._cache.key(_KIND, user_id))
 
     async def _read(self, user_ids: list[str]) -> dict[str, Document]:
         found = await self._users.get_many(user_ids)
-        return {user_id: {**user.model_dump_doc(), "passwordHash": ""} for user_id, user in found.items()}
+        return {user_id: {**user.model_dump_doc(), **_SECRETS} for user_id, user in found.items()}

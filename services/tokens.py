@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.types import Options
 
 from services.config import Settings
-from services.errors import TokenExpired, Unauthenticated
+from services.errors import Forbidden, TokenExpired, Unauthenticated
 from services.key_files import make_key
 from services.users import Role
 
@@ -40,6 +40,20 @@ class Claims:
     session_id: str
     roles: frozenset[Role]
     expires_at: datetime
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether the caller operates this Parley."""
+        return bool(self.roles & {Role.OPERATOR, Role.ADMIN})
+
+    def require_operator(self) -> None:
+        """Refuse whoever does not operate this Parley.
+
+        Raises:
+            Forbidden: the caller has another role.
+        """
+        if not self.is_operator:
+            raise Forbidden("Only operators may do this.")
 
 
 class Tokens:
