@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-_ROOT = Path(__file__).parent / "web"
+PAGES = Path(__file__).parent / "web"
 _NOT_BUILT = "The pages have not been built: run `make web`.\n"
 _HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept"}
 _NOTHING_ELSE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -37,7 +37,7 @@ def pages() -> list[BaseRoute]:
         Route("/", _app_page),
         Route("/reset", _app_page),  # where `parley user reset-link` leads
         *(
-            Mount(f"/{page}/assets", _Assets(directory=_ROOT / page / "assets", check_dir=False))
+            Mount(f"/{page}/assets", _Assets(directory=PAGES / page / "assets", check_dir=False))
             for page in ("app", "graphiql")
         ),
     ]
@@ -49,7 +49,7 @@ def _app_page(_request: Request) -> Response:
 
 def _page(name: str, policy: str) -> Response:
     try:
-        index = (_ROOT / name / "index.html").read_bytes()
+        index = (PAGES / name / "index.html").read_bytes()
     except FileNotFoundError:
         return PlainTextResponse(_NOT_BUILT, status_code=503)
     return HTMLResponse(index, headers={**_HEADERS, "Content-Security-Policy": policy})

@@ -19,6 +19,7 @@ NAME_CHARACTERS = 255
 URL_CHARACTERS = 2_048
 LARGEST_SIZE_BYTES = 2**31 - 1  # what GraphQL's Int can say
 REASON_CHARACTERS = 1_000
+NOTE_CHARACTERS = 1_000
 
 # Not after a letter, so that the domain of an e-mail address names nobody.
 _NAME = re.compile(r"(?<![\w@.])@([a-z0-9_.]{2,32})(?![a-z0-9_@])", re.IGNORECASE | re.ASCII)
@@ -162,3 +163,15 @@ def valid_reason(text: str) -> str:
     if not 1 <= len(reason) <= REASON_CHARACTERS or "\x00" in reason:
         raise ValueError(f"A reason has 1 to {REASON_CHARACTERS} characters.")
     return reason
+
+
+def valid_note(text: str) -> str | None:
+    """Return an operator's note as it is stored; None where nothing is in it.
+
+    Raises:
+        ValueError: it is too long.
+    """
+    note = unicodedata.normalize("NFC", text).strip()
+    if len(note) > NOTE_CHARACTERS or "\x00" in note:
+        raise ValueError(f"A note has at most {NOTE_CHARACTERS} characters.")
+    return note or None

@@ -81,6 +81,7 @@ type Title = Annotated[str, AfterValidator(content.valid_title)]
 type Body = Annotated[str, AfterValidator(content.valid_body)]
 type Emoji = Annotated[str, AfterValidator(content.valid_emoji)]
 type Reason = Annotated[str, AfterValidator(content.valid_reason)]
+type Note = Annotated[str, AfterValidator(content.valid_note)]
 type Picture = Annotated[str, AfterValidator(content.valid_picture)]
 type UserIds = Annotated[tuple[str, ...], AfterValidator(at_most(USERS_IN_A_CALL, "people"))]
 
@@ -142,3 +143,7 @@ class NewReaction(Input):
 
 class Report(Input):
     reason: Reason
+
+
+class Resolution(Input):
+    note: Note | None

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.clients import Api
 from tests.push_receiver import PUSH_SETTINGS
@@ -10,6 +11,9 @@ from tests.stack_process import StackProcess, running_stack
 
 # What it compares is shown as in a test.
 pytest.register_assert_rewrite("tests.machine.talk")
+# No test says how long anything may take: on a busy machine everything takes longer.
+settings.register_profile("parley", deadline=None)
+settings.load_profile("parley")
 
 
 @pytest.fixture(scope="session")

@@ -52,16 +52,17 @@ export class Inbox {
     const summaries = await again(() => this.summaries(), signal).catch(() => undefined);
     if (!summaries) return;
     const ids = new Set(summaries.map(({ id }) => id));
-    for (const id of Object.keys(this.store.state().conversations)) {
-      if (!ids.has(id) && summaries.length < MOST_PAGES * 50) this.store.dispatch({ type: "left", id });
-    }
+    const missing = Object.keys(this.store.state().conversations).filter((id) => !ids.has(id));
     for (const summary of summaries) this.store.dispatch({ type: "summary", summary });
+    // One that moved up between two pages is on neither of them.
+    for (const id of missing) await again(() => this.summarise(id), signal).catch(() => undefined);
     this.marks.arrivedAll();
   }
 
   async summarise(id: Id): Promise<void> {
     const { conversation } = await this.client.ask(SUMMARY_OF, { id });
     if (conversation) this.store.dispatch({ type: "summary", summary: conversation });
+    else this.store.dispatch({ type: "left", id });
   }
 
   /** Read a conversation's newest messages. */
