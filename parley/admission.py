@@ -21,6 +21,7 @@ async def admitted(
 
     Raises:
         RateLimited: it is one too many.
+        Overloaded: this process has too much to do for one that matters as much as this.
         RequestRefused: it is no operation that can be run.
     """
     try:
@@ -36,6 +37,7 @@ async def admitted(
     else:
         await allowance.enter(light=_LIGHT.search(query) is not None)
     operation = engine.operation(query, operation_name)
+    engine.load.admit(operation)
     documents.register(meant)
     if known is None and not is_light(operation):
         await allowance.enter_as_heavy()

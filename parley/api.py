@@ -62,18 +62,19 @@ def create_app(settings: Settings) -> ASGIApp:
             gc.collect()
             gc.freeze()  # the schema's objects stay: there is no use in looking through them again and again
             try:
-                yield {
-                    "graphql": {
-                        PATH: GraphQLOverHTTP(engine, documents, services),
-                        streaming.PATH: streaming.Streams(sockets),
-                    },
-                    "health": services.health,
-                    "tokens": services.tokens,
-                    "sockets": sockets,
-                    "meter": services.meter,
-                    "services": services,
-                    "exposition": Exposition(services.meter, services.health.version),
-                }
+                async with engine.load.running():
+                    yield {
+                        "graphql": {
+                            PATH: GraphQLOverHTTP(engine, documents, services),
+                            streaming.PATH: streaming.Streams(sockets),
+                        },
+                        "health": services.health,
+                        "tokens": services.tokens,
+                        "sockets": sockets,
+                        "meter": services.meter,
+                        "services": services,
+                        "exposition": Exposition(services.meter, services.health.version),
+                    }
             finally:
                 await sockets.close()
                 await engine.close()

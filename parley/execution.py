@@ -27,6 +27,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from pymongo.errors import PyMongoError
 
 from parley.cost import TOKENS, Measured, TooComplexError, check_variables, measured
+from parley.load import Load
 from parley.plans import Outcomes, Plan, plan, replaying
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
@@ -108,6 +109,7 @@ class Engine:
         self._schema = schema
         self._introspection = introspection
         self._rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        self.load = Load()
         self._tasks = Tasks()
         self._cached: OrderedDict[tuple[str, str | None], Operation | Errors] = OrderedDict()  # the newest used last
         self._cached_characters = 0
@@ -182,7 +184,8 @@ class Engine:
             work = self._answer(executor, request_id)
         try:
             async with asyncio.timeout(EXECUTION_SECONDS):
-                response = await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
+                with self.load.working():
+                    response = await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
         except TimeoutError:
             response = {"data": None, "errors": [_out_of_time(operation)]}
         user_id = context.claims.user_id if context.claims else None

@@ -47,17 +47,17 @@ def answer(
     path: str,
     request_id: str,
     allowed_origins: Sequence[str],
-    is_draining: bool,
+    is_refusing: bool,
     has_seat: Callable[[], bool],
 ) -> Answer:
     """Answer a request; the answer names it as the logs do. Only where all else is well a seat is asked for."""
-    found = _answer(request, path=path, allowed_origins=allowed_origins, is_draining=is_draining, has_seat=has_seat)
+    found = _answer(request, path=path, allowed_origins=allowed_origins, is_refusing=is_refusing, has_seat=has_seat)
     first, rest = found.data.split(b"\r\n", 1)
     return replace(found, data=b"%b\r\nX-Request-ID: %b\r\n%b" % (first, request_id.encode(), rest))
 
 
 def _answer(
-    request: Asked, *, path: str, allowed_origins: Sequence[str], is_draining: bool, has_seat: Callable[[], bool]
+    request: Asked, *, path: str, allowed_origins: Sequence[str], is_refusing: bool, has_seat: Callable[[], bool]
 ) -> Answer:
     method, headers = request.method, request.headers
     if request.path != path:
@@ -69,7 +69,7 @@ def _answer(
         return _refusal(HTTPStatus.UPGRADE_REQUIRED, "Sec-WebSocket-Version: 13\r\n")
     if not _may_come_from(headers.get("origin"), headers.get("host"), allowed_origins):
         return _refusal(HTTPStatus.FORBIDDEN)
-    if is_draining:
+    if is_refusing:
         return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
     if not has_seat():
         return _refusal(HTTPStatus.TOO_MANY_REQUESTS, f"Retry-After: {SEAT_SECONDS}\r\n")

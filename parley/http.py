@@ -5,6 +5,7 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
@@ -27,7 +28,7 @@ from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
 from services.config import Settings
-from services.errors import ChatError, RateLimited, Unauthenticated
+from services.errors import ChatError, Overloaded, RateLimited, Unauthenticated
 from services.health import HealthChecks
 from services.limits import Allowance
 from services.services import Services
@@ -126,6 +127,9 @@ class GraphQLOverHTTP:
             else:
                 context = Context(self._services, claims, allowance=allowance)
                 answer = await self._run(scope["method"], request, context, origin, media_type)
+        except Overloaded as refused:
+            seconds = math.ceil((refused.retry_after_ms or 0) / 1_000)
+            return Answer(_errors([_formatted(refused, origin)]), 503, {"retry-after": str(seconds)})
         except RateLimited as refused:
             self._services.meter.errors([refused.code])
             answer = Answer(_errors([_formatted(refused, origin)]), 429)

@@ -28,6 +28,7 @@ from parley.execution import (
     milliseconds_since,
 )
 from parley.fanout import Fanout
+from parley.load import Criticality
 from parley.protocol import CloseCode
 from parley.requests import REQUEST_ID_HEADER, new_request_id, origin
 from parley.seats import Seats
@@ -36,7 +37,7 @@ from parley.sweeper import Sweeper
 from resolvers.context import Context, caller
 from services import clock
 from services.attendance import Attendant
-from services.errors import RateLimited, TokenExpired, Unauthenticated
+from services.errors import Overloaded, RateLimited, TokenExpired, Unauthenticated
 from services.limits import Allowance
 from services.services import Services
 from services.tasks import Tasks
@@ -278,7 +279,7 @@ class Socket(asyncio.Protocol):
             path=PATH,
             request_id=found.request_id,
             allowed_origins=services.settings.allowed_origins,
-            is_draining=services.health.draining,
+            is_refusing=services.health.draining or not self._sockets.engine.load.takes(Criticality.ARRIVING),
             has_seat=lambda: self._sit(self._sockets.of_addresses, found.address),
         )
         self._transport.write(reply.data)
@@ -492,7 +493,7 @@ class Socket(asyncio.Protocol):
             operation = await admission.admitted(
                 sockets.engine, sockets.documents, request.asked, self._claims, allowance
             )
-        except RateLimited as refused:
+        except (Overloaded, RateLimited) as refused:
             error = formatted(GraphQLError(refused.message, original_error=refused), request_id)
             raise RequestRefused([error]) from None
         # What subscribers share outlives the socket of the first of them, and must not keep it.

@@ -18,7 +18,7 @@ from parley.http import plain_routes
 from parley.monitoring import exposition
 from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
-from services import presence_scripts
+from services import clock, presence_scripts
 from services.activity import Activity
 from services.blocks import Blocks
 from services.cleaning import Cleaning
@@ -131,4 +131,5 @@ def create_worker(settings: Settings) -> ASGIApp:
 
 def serve_worker(settings: Settings, *, host: str, port: int) -> None:
     """Run a worker until SIGTERM or SIGINT."""
+    clock.shift(settings.clock_offset_seconds)
     run(uvicorn.Server(config(create_worker(settings), host=host, port=port)))

@@ -157,6 +157,11 @@ class Settings(BaseSettings):
         default=False, description="Whether push endpoints may be http addresses, which is for tests."
     )
 
+    clock_offset_seconds: float = Field(
+        default=0.0,
+        description="How far ahead this process's clock pretends to be, for fault runs; on the embedded stack only.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _passwords_come_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -196,4 +201,6 @@ class Settings(BaseSettings):
     def _embedded_has_its_data(self) -> "Settings":
         if self.embedded and self.data is None:
             raise ValueError("PARLEY_DATA must name the data directory of the embedded stack")
+        if self.clock_offset_seconds and not self.embedded:
+            raise ValueError("PARLEY_CLOCK_OFFSET_SECONDS is for the embedded stack only")
         return self

@@ -26,7 +26,7 @@ def to(
     data: bytes,
     *,
     allowed: tuple[str, ...] = (),
-    is_draining: bool = False,
+    is_refusing: bool = False,
     has_seat: Callable[[], bool] = lambda: True,
 ) -> Answer:
     return answer(
@@ -34,7 +34,7 @@ def to(
         path="/graphql",
         request_id="the-request",
         allowed_origins=allowed,
-        is_draining=is_draining,
+        is_refusing=is_refusing,
         has_seat=has_seat,
     )
 
@@ -112,7 +112,7 @@ def test_a_query_string_changes_nothing() -> None:
 
 
 def test_a_draining_process_refuses_new_sockets() -> None:
-    assert status(to(request(), is_draining=True)) == 503
+    assert status(to(request(), is_refusing=True)) == 503
 
 
 def test_whoever_has_too_many_sockets_open_is_told_when_to_try_again() -> None:
@@ -131,6 +131,6 @@ def test_only_what_would_become_a_socket_takes_a_seat() -> None:
 
     for data in (request("GET /else HTTP/1.1"), request(origin="https://evil.example"), request(sec_websocket_key="x")):
         to(data, has_seat=seat)
-    to(request(), is_draining=True, has_seat=seat)
+    to(request(), is_refusing=True, has_seat=seat)
 
     assert taken == []

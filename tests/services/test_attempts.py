@@ -59,7 +59,7 @@ class CountedDatabase(Database):
                 commands.append(("update_one", self.name))
                 return await super().update_one(query, update, upsert=upsert)
 
-        return Counted(found._collection, found._breaker)
+        return Counted(found._collection, found._breaker, found._retries)
 
 
 @pytest.fixture
