@@ -8,16 +8,17 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parley import people
+from parley.commands import Data, fail, running_on, settings_of, with_mongo
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from parley.stack.stack import Urls
-    from services.accounts import Accounts
-    from services.config import Settings
     from services.mongo import Database
 
 app = typer.Typer(
@@ -28,8 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-user = typer.Typer(help="Accounts.", no_args_is_help=True)
-app.add_typer(user, name="user")
+app.add_typer(people.user, name="user")
+app.command()(people.audit)
 dead_letters = typer.Typer(help="Events that a job could not take.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 bench = typer.Typer(help="Measurements, each on a stack of its own.", no_args_is_help=True)
@@ -46,7 +47,6 @@ class Peer(StrEnum):
 
 Against = Annotated[list[Peer] | None, typer.Option(help="Measure this server too; repeat it.")]
 Runs = Annotated[int, typer.Option(min=1, help="Runs of each; the medians count.")]
-Data = Annotated[Path, typer.Option(help="Directory of all data and keys.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -146,9 +146,9 @@ def migrate(
     try:
         epoch = asyncio.run(migrate_mongo(settings, seconds=wait))
     except TimeoutError:
-        _fail(f"MongoDB does not answer after {wait:g} s.")
+        fail(f"MongoDB does not answer after {wait:g} s.")
     except PyMongoError as error:
-        _fail(f"MongoDB refuses: {error}")
+        fail(f"MongoDB refuses: {error}")
     typer.echo(f"MongoDB is ready; the epoch is {epoch}")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
@@ -169,7 +169,7 @@ def probe(
     from parley.probe import is_well
 
     if not is_well(host, port, path):
-        _fail(f"http://{host}:{port}{path} is not well.")
+        fail(f"http://{host}:{port}{path} is not well.")
 
 
 @app.command()
@@ -191,7 +191,7 @@ def demo(
 
     from parley.demo import DemoError, run
 
-    running = _running(data) if url is None else {}
+    running = running_on(data) if url is None else {}
     settings = None
     if running:
         from services.config import Settings
@@ -202,7 +202,7 @@ def demo(
     try:
         asyncio.run(run(url, live=live, say=typer.echo, settings=settings))
     except DemoError as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         typer.echo("\nThey have gone home.")
 
@@ -287,6 +287,16 @@ def history(
 
 
 @bench.command()
+def queries(
+    requests: Annotated[int, typer.Option(help="Requests in each run.")] = 3_000,
+    at_once: Annotated[int, typer.Option(help="Requests that are under way at any time.")] = 8,
+    runs: Annotated[int, typer.Option(help="Runs; the medians count.")] = 3,
+) -> None:
+    """Measure queries from memory, and sends, against graphql-http on Node.js."""
+    _judge(_bench("queries").main(requests, at_once, runs))
+
+
+@bench.command()
 def floor(
     sockets: Annotated[int, typer.Option(min=1, help="Sockets.")] = 1_000,
     events: Annotated[int, typer.Option(min=1, help="Frames to each.")] = 50,
@@ -304,7 +314,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-    """Put the newest figures of `parley bench targets` and `history` into docs/performance.md, and draw its plots."""
+    """Put the newest figures of these benches into docs/performance.md, and draw its plots."""
     _bench("report").main()
 
 
@@ -314,12 +324,12 @@ def _bench(name: str) -> ModuleType:
     try:
         return import_module(f"tests.bench.{name}")
     except ModuleNotFoundError:
-        _fail("The benchmarks come with a checkout and its development packages.")
+        fail("The benchmarks come with a checkout and its development packages.")
 
 
 def _judge(good: bool) -> None:
     if not good:
-        _fail("Something was not as promised; see above.")
+        fail("Something was not as promised; see above.")
 
 
 @app.command()
@@ -344,66 +354,8 @@ def rebuild(data: Data = Path(".parley")) -> None:
             await asyncio.sleep(1)  # a worker does it
         await building.release()
 
-    _with_mongo(_settings_of(data, "mongo")[0], build)
+    with_mongo(settings_of(data, "mongo")[0], build)
     typer.echo("search is as the logs say")
-
-
-@user.command()
-def reset_link(
-    handle: Annotated[str, typer.Argument(help="Whose password is lost.")],
-    data: Data = Path(".parley"),
-    url: Annotated[str | None, typer.Option(help="Address of the API; that of the running stack if left out.")] = None,
-) -> None:
-    """Print a one-time link that sets a new password, good for an hour; the last line is its token alone.
-
-    Where no stack runs on the data directory, PARLEY_MONGO_URL says where the accounts are.
-    """
-    from services.clock import now
-    from services.resets import Resets
-    from services.users import Users
-
-    settings, running = _settings_of(data, "mongo")
-    url = url or next((api["url"] for api in running.get("api", ())), "http://127.0.0.1:8000")
-
-    async def make(database: "Database") -> str | None:
-        found = await Users(database).by_handle(handle)
-        return None if found is None else await Resets(database).create(found.id, now())
-
-    token = _with_mongo(settings, make)
-    if token is None:
-        _no_account(handle)
-    typer.echo(f"{url.rstrip('/')}/reset?token={token}\n{token}")
-
-
-@user.command()
-def promote(
-    handle: Annotated[str, typer.Argument(help="Who gets the role.")],
-    role: Annotated[Literal["USER", "OPERATOR", "ADMIN"], typer.Argument(case_sensitive=False, help="The role.")],
-    data: Data = Path(".parley"),
-) -> None:
-    """Give an account a role in place of the one that it has; its tokens show it from their next renewal on."""
-    from services.users import Role
-
-    _change_account(data, handle, lambda accounts: accounts.promote(handle, Role(role)))
-    typer.echo(f"{handle} is {role}")
-
-
-@user.command()
-def suspend(handle: Annotated[str, typer.Argument(help="Who is suspended.")], data: Data = Path(".parley")) -> None:
-    """Suspend an account: its sessions end, nobody can sign in to it, and it cannot send."""
-    from services.clock import now
-
-    _change_account(data, handle, lambda accounts: accounts.suspend(handle, now()))
-    typer.echo(f"{handle} is suspended")
-
-
-@user.command()
-def restore(
-    handle: Annotated[str, typer.Argument(help="Whose suspension ends.")], data: Data = Path(".parley")
-) -> None:
-    """End an account's suspension; its user signs in anew."""
-    _change_account(data, handle, lambda accounts: accounts.restore(handle))
-    typer.echo(f"{handle} is restored")
 
 
 @dead_letters.command("list")
@@ -413,7 +365,7 @@ def list_dead_letters(data: Data = Path(".parley")) -> None:
 
     from services.dead_letters import waiting
 
-    servers = _settings_of(data, "kafka")[0].kafka_url
+    servers = settings_of(data, "kafka")[0].kafka_url
 
     async def run() -> None:
         for letter in await waiting(servers):
@@ -430,7 +382,7 @@ def replay(data: Data = Path(".parley")) -> None:
     from services.dead_letters import replay as replay_all
     from services.kafka import Producer
 
-    servers = _settings_of(data, "kafka")[0].kafka_url
+    servers = settings_of(data, "kafka")[0].kafka_url
 
     async def run() -> int:
         async with Producer(servers).running() as producer:
@@ -449,73 +401,7 @@ def _with_kafka[T](work: "Callable[[], T]") -> T:
     try:
         return work()
     except (KafkaAwayError, *FAILURES):
-        _fail("Kafka does not answer.")
-
-
-def _running(data: Path) -> dict[str, Any]:
-    """Return what `run.json` says; empty where nothing runs."""
-    import json
-
-    running: dict[str, Any] = {}
-    with suppress(FileNotFoundError):
-        running = json.loads((data / "run.json").read_text())
-    return running
-
-
-def _settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
-    """Return settings for a command that needs one part of Parley, and what `run.json` says, empty where none runs."""
-    from pydantic import ValidationError
-
-    from services.config import Settings
-
-    # The embedded stack's settings are complete without a key, and of the parts only one counts here.
-    values: dict[str, Any] = {"embedded": True, "data": data, "mongo_url": "", "redis_url": "", "kafka_url": ""}
-    del values[f"{part}_url"]  # where nothing runs here, PARLEY_<PART>_URL says it
-    running = _running(data)
-    if running:
-        values[f"{part}_url"] = running[part]["url"]
-    try:
-        return Settings.model_validate(values), running
-    except ValidationError:
-        _fail(f"No Parley runs on {data.absolute()}, and PARLEY_{part.upper()}_URL is not set.")
-
-
-def _with_mongo[T](settings: "Settings", work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Return what work on the database returns."""
-    import asyncio
-
-    from pymongo.errors import PyMongoError
-
-    from services.mongo import Database
-
-    async def run() -> T:
-        database = Database(settings)
-        try:
-            return await work(database)
-        finally:
-            database.close()
-
-    try:
-        return asyncio.run(run())
-    except PyMongoError:
-        _fail("MongoDB does not answer.")
-
-
-def _change_account(data: Path, handle: str, change: "Callable[[Accounts], Awaitable[bool]]") -> None:
-    from services.accounts import Accounts
-
-    settings, _ = _settings_of(data, "mongo")
-    if not _with_mongo(settings, lambda database: change(Accounts(database))):
-        _no_account(handle)
-
-
-def _no_account(handle: str) -> NoReturn:
-    _fail(f"Nobody has the handle {handle!r}.")
-
-
-def _fail(line: str) -> NoReturn:
-    typer.echo(f"parley: {line}", err=True)
-    raise typer.Exit(1)
+        fail("Kafka does not answer.")
 
 
 def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Callable[[Urls], None]") -> None:
@@ -529,7 +415,7 @@ def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Ca
     try:
         run(data.absolute(), port=port, replicas=replicas, workers=workers, ready=ready, say=say)
     except StartError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def main() -> None:
