@@ -12,6 +12,7 @@ import pytest
 from graphql import GraphQLObjectType, get_named_type
 
 from schema.api import graphql_schema
+from tests.api.test_operators import REPORT, signed_in, with_role
 from tests.api.test_search import until_found
 from tests.clients import BLOCK, Api, Json, Person
 from tests.stack_process import StackProcess
@@ -33,6 +34,8 @@ PLACES = {
     "Conversation.members": Place(("conversation(id: $conversation)",), node="user { id }"),
     "Conversation.messages": Place(("conversation(id: $conversation)",)),
     "Message.receipts": Place(("node(id: $message)", "... on Message"), node="user { id }"),
+    "Query.auditEvents": Place(arguments="userId: $somebody"),
+    "Query.reports": Place(),
     "Query.searchMessages": Place(arguments="query: $word"),
     "Query.users": Place(arguments="search: $prefix"),
     "Viewer.blockedUsers": Place(("viewer",)),
@@ -94,16 +97,20 @@ class Scene:
 async def scene(stack: StackProcess) -> AsyncIterator[Scene]:
     async with Api(stack.urls[0]) as api:
         prefix, word = f"c{uuid.uuid4().hex[:16]}", f"w{uuid.uuid4().hex}"
-        ann = await api.register()
+        ann = await with_role(api, stack, "OPERATOR")
         others = [await api.register(f"{prefix}.{number}") for number in range(ITEMS)]
         room = await ann.talk(*others)
         said = [(await ann.send(room["id"], f"{word} {number}"))["message"] for number in range(ITEMS)]
+        for message in said:
+            await others[0].mutate(REPORT, messageId=message["id"], reason="It is about this.")
+            await signed_in(api, others[0].handle)
         for _ in range(ITEMS - 1):
             await ann.talk()
         for other in others:
             await ann.mutate(BLOCK, userId=other.id)
         await until_found(ann, word, [message["body"] for message in reversed(said)])
-        yield Scene(ann, {"conversation": room["id"], "message": said[0]["id"], "prefix": prefix, "word": word})
+        values = {"conversation": room["id"], "message": said[0]["id"], "prefix": prefix, "word": word}
+        yield Scene(ann, values | {"somebody": others[0].id})
 
 
 def test_every_connection_of_the_schema_is_tried_here() -> None:
