@@ -15,7 +15,7 @@ import psutil
 
 from parley.stack.stack import free_port
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
 
