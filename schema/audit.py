@@ -7,11 +7,28 @@ import strawberry
 from resolvers import audit as resolvers
 from schema.connections import Node
 from schema.users import User
-from schema.view import field, resolved, view
+from schema.view import enumeration, field, resolved, view
 from services import audit
 from services.audit import AuditEventKind
 
-strawberry.enum(AuditEventKind, description="What was done.")
+enumeration(
+    AuditEventKind,
+    "What was done.",
+    REGISTERED="An account was made.",
+    SIGNED_IN="Somebody signed in.",
+    SIGN_IN_FAILED="Somebody tried to, with a password that is not the account's.",
+    REFRESH_TOKEN_REUSED="A refresh token was shown again; its session has ended.",  # noqa: S106  # it is no password
+    SESSION_REVOKED="A session was ended before its time.",
+    PASSWORD_CHANGED="The user changed the password.",  # noqa: S106
+    PASSWORD_RESET="The password was set with a one-time link.",  # noqa: S106
+    RESET_LINK_CREATED="A one-time link for that was made.",
+    ROLES_CHANGED="The account may do more, or less.",
+    ACCOUNT_SUSPENDED="The account can no longer be used.",
+    ACCOUNT_RESTORED="The account can be used again.",
+    ACCOUNT_EXPORTED="All that is kept of the account was given out.",
+    ACCOUNT_ERASED="The account was erased.",
+    REPORT_RESOLVED="A report was looked at.",
+)
 
 
 @view(audit.AuditEvent, "Something that was done to an account or a session. For OPERATOR and ADMIN.")

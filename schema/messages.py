@@ -10,7 +10,7 @@ from resolvers import receipts
 from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.users import User
-from schema.view import field, mutation, resolved, view
+from schema.view import enumeration, field, mutation, resolved, view
 from services import message_state, messages
 from services.delivery import DeliveryStatus
 
@@ -31,8 +31,12 @@ class ReactionGroup:
     viewer_has_reacted: bool = resolved(resolvers.viewer_has_reacted, bool, "Whether the caller reacted with it.")
 
 
-strawberry.enum(
-    DeliveryStatus, description="SENT once stored, DELIVERED and READ once that holds for every other active member."
+enumeration(
+    DeliveryStatus,
+    "SENT once stored, DELIVERED and READ once that holds for every other active member.",
+    SENT="It is stored for good.",
+    DELIVERED="It has reached a device.",
+    READ="It has been read.",
 )
 
 

@@ -9,12 +9,22 @@ from schema.connections import Node
 from schema.errors import Refusable
 from schema.messages import Message
 from schema.users import User
-from schema.view import field, mutation, resolved, view
+from schema.view import enumeration, field, mutation, resolved, view
 from services import reports
 from services.reports import ReportResolution, ReportState
 
-strawberry.enum(ReportState, description="Whether somebody has looked at a report.")
-strawberry.enum(ReportResolution, description="What an operator made of a report.")
+enumeration(
+    ReportState,
+    "Whether somebody has looked at a report.",
+    OPEN="Nobody has yet.",
+    RESOLVED="An operator has.",
+)
+enumeration(
+    ReportResolution,
+    "What an operator made of a report.",
+    ACTION_TAKEN="Something was done about it.",
+    DISMISSED="Nothing had to be done.",
+)
 
 
 @view(reports.Report, "What somebody says is wrong with a message. For OPERATOR and ADMIN.")

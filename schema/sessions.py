@@ -8,11 +8,16 @@ from resolvers import sessions as resolvers
 from schema.connections import Node
 from schema.errors import Refusable
 from schema.users import User
-from schema.view import field, mutation, resolved, view
+from schema.view import enumeration, field, mutation, resolved, view
 from services import session_notices, sessions
 from services.session_notices import SessionNoticeKind
 
-strawberry.enum(SessionNoticeKind, description="What concerns a session.")
+enumeration(
+    SessionNoticeKind,
+    "What concerns a session.",
+    EXPIRING="Its access token ends in a minute: renew it.",
+    REVOKED="It was ended elsewhere: sign in again.",
+)
 
 
 @view(sessions.Session, "One signed-in device.")
