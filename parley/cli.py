@@ -8,16 +8,18 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
+
+from parley import maintenance
+from parley.command import Data, fail, running, settings_of, with_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from parley.stack.stack import Urls
     from services.accounts import Accounts
-    from services.config import Settings
     from services.mongo import Database
 
 app = typer.Typer(
@@ -34,6 +36,7 @@ dead_letters = typer.Typer(help="Events that a job could not take.", no_args_is_
 app.add_typer(dead_letters, name="dead-letters")
 bench = typer.Typer(help="Measurements, each on a stack of its own.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+maintenance.add_to(app)
 
 
 class Peer(StrEnum):
@@ -46,7 +49,6 @@ class Peer(StrEnum):
 
 Against = Annotated[list[Peer] | None, typer.Option(help="Measure this server too; repeat it.")]
 Runs = Annotated[int, typer.Option(min=1, help="Runs of each; the medians count.")]
-Data = Annotated[Path, typer.Option(help="Directory of all data and keys.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -146,9 +148,9 @@ def migrate(
     try:
         epoch = asyncio.run(migrate_mongo(settings, seconds=wait))
     except TimeoutError:
-        _fail(f"MongoDB does not answer after {wait:g} s.")
+        fail(f"MongoDB does not answer after {wait:g} s.")
     except PyMongoError as error:
-        _fail(f"MongoDB refuses: {error}")
+        fail(f"MongoDB refuses: {error}")
     typer.echo(f"MongoDB is ready; the epoch is {epoch}")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
@@ -169,7 +171,7 @@ def probe(
     from parley.probe import is_well
 
     if not is_well(host, port, path):
-        _fail(f"http://{host}:{port}{path} is not well.")
+        fail(f"http://{host}:{port}{path} is not well.")
 
 
 @app.command()
@@ -191,18 +193,18 @@ def demo(
 
     from parley.demo import DemoError, run
 
-    running = _running(data) if url is None else {}
+    stack = running(data) if url is None else {}
     settings = None
-    if running:
+    if stack:
         from services.config import Settings
 
-        urls = {f"{part}_url": running[part]["url"] for part in ("mongo", "redis", "kafka")}
+        urls = {f"{part}_url": stack[part]["url"] for part in ("mongo", "redis", "kafka")}
         settings = Settings.model_validate({"embedded": True, "data": data, **urls})
-    url = url or next((api["url"] for api in running.get("api", ())), "http://127.0.0.1:8000")
+    url = url or next((api["url"] for api in stack.get("api", ())), "http://127.0.0.1:8000")
     try:
         asyncio.run(run(url, live=live, say=typer.echo, settings=settings))
     except DemoError as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         typer.echo("\nThey have gone home.")
 
@@ -314,38 +316,12 @@ def _bench(name: str) -> ModuleType:
     try:
         return import_module(f"tests.bench.{name}")
     except ModuleNotFoundError:
-        _fail("The benchmarks come with a checkout and its development packages.")
+        fail("The benchmarks come with a checkout and its development packages.")
 
 
 def _judge(good: bool) -> None:
     if not good:
-        _fail("Something was not as promised; see above.")
-
-
-@app.command()
-def rebuild(data: Data = Path(".parley")) -> None:
-    """Make what search knows anew from the logs, while Parley runs or not.
-
-    Where no stack runs on the data directory, PARLEY_MONGO_URL says where the logs are.
-    """
-    import asyncio
-
-    from ulid import ULID
-
-    from services.leases import Leases
-    from services.migration import make_indexes
-    from services.search_build import SearchBuild
-
-    async def build(database: "Database") -> None:
-        await make_indexes(database)
-        building = SearchBuild(database, Leases(database, str(ULID()).lower()))
-        await building.ask()
-        while not await building.build():  # noqa: ASYNC110  # there is no event: it is another process that builds
-            await asyncio.sleep(1)  # a worker does it
-        await building.release()
-
-    _with_mongo(_settings_of(data, "mongo")[0], build)
-    typer.echo("search is as the logs say")
+        fail("Something was not as promised; see above.")
 
 
 @user.command()
@@ -362,14 +338,14 @@ def reset_link(
     from services.resets import Resets
     from services.users import Users
 
-    settings, running = _settings_of(data, "mongo")
-    url = url or next((api["url"] for api in running.get("api", ())), "http://127.0.0.1:8000")
+    settings, stack = settings_of(data, "mongo")
+    url = url or next((api["url"] for api in stack.get("api", ())), "http://127.0.0.1:8000")
 
     async def make(database: "Database") -> str | None:
         found = await Users(database).by_handle(handle)
         return None if found is None else await Resets(database).create(found.id, now())
 
-    token = _with_mongo(settings, make)
+    token = with_mongo(settings, make)
     if token is None:
         _no_account(handle)
     typer.echo(f"{url.rstrip('/')}/reset?token={token}\n{token}")
@@ -413,7 +389,7 @@ def list_dead_letters(data: Data = Path(".parley")) -> None:
 
     from services.dead_letters import waiting
 
-    servers = _settings_of(data, "kafka")[0].kafka_url
+    servers = settings_of(data, "kafka")[0].kafka_url
 
     async def run() -> None:
         for letter in await waiting(servers):
@@ -430,7 +406,7 @@ def replay(data: Data = Path(".parley")) -> None:
     from services.dead_letters import replay as replay_all
     from services.kafka import Producer
 
-    servers = _settings_of(data, "kafka")[0].kafka_url
+    servers = settings_of(data, "kafka")[0].kafka_url
 
     async def run() -> int:
         async with Producer(servers).running() as producer:
@@ -449,73 +425,19 @@ def _with_kafka[T](work: "Callable[[], T]") -> T:
     try:
         return work()
     except (KafkaAwayError, *FAILURES):
-        _fail("Kafka does not answer.")
-
-
-def _running(data: Path) -> dict[str, Any]:
-    """Return what `run.json` says; empty where nothing runs."""
-    import json
-
-    running: dict[str, Any] = {}
-    with suppress(FileNotFoundError):
-        running = json.loads((data / "run.json").read_text())
-    return running
-
-
-def _settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
-    """Return settings for a command that needs one part of Parley, and what `run.json` says, empty where none runs."""
-    from pydantic import ValidationError
-
-    from services.config import Settings
-
-    # The embedded stack's settings are complete without a key, and of the parts only one counts here.
-    values: dict[str, Any] = {"embedded": True, "data": data, "mongo_url": "", "redis_url": "", "kafka_url": ""}
-    del values[f"{part}_url"]  # where nothing runs here, PARLEY_<PART>_URL says it
-    running = _running(data)
-    if running:
-        values[f"{part}_url"] = running[part]["url"]
-    try:
-        return Settings.model_validate(values), running
-    except ValidationError:
-        _fail(f"No Parley runs on {data.absolute()}, and PARLEY_{part.upper()}_URL is not set.")
-
-
-def _with_mongo[T](settings: "Settings", work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Return what work on the database returns."""
-    import asyncio
-
-    from pymongo.errors import PyMongoError
-
-    from services.mongo import Database
-
-    async def run() -> T:
-        database = Database(settings)
-        try:
-            return await work(database)
-        finally:
-            database.close()
-
-    try:
-        return asyncio.run(run())
-    except PyMongoError:
-        _fail("MongoDB does not answer.")
+        fail("Kafka does not answer.")
 
 
 def _change_account(data: Path, handle: str, change: "Callable[[Accounts], Awaitable[bool]]") -> None:
     from services.accounts import Accounts
 
-    settings, _ = _settings_of(data, "mongo")
-    if not _with_mongo(settings, lambda database: change(Accounts(database))):
+    settings, _ = settings_of(data, "mongo")
+    if not with_mongo(settings, lambda database: change(Accounts(database))):
         _no_account(handle)
 
 
 def _no_account(handle: str) -> NoReturn:
-    _fail(f"Nobody has the handle {handle!r}.")
-
-
-def _fail(line: str) -> NoReturn:
-    typer.echo(f"parley: {line}", err=True)
-    raise typer.Exit(1)
+    fail(f"Nobody has the handle {handle!r}.")
 
 
 def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Callable[[Urls], None]") -> None:
@@ -529,7 +451,7 @@ def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Ca
     try:
         run(data.absolute(), port=port, replicas=replicas, workers=workers, ready=ready, say=say)
     except StartError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def main() -> None:
