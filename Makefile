@@ -1,11 +1,14 @@
 # Everything starts here: `make serve` runs Parley, `make test` proves it. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format tools web lock secrets image-test clean
+.PHONY: help serve test chaos check format tools web lock secrets image-test clean
 
 # Where this is set, each process compiles what it imports, and takes seconds longer to start.
 unexport PYTHONDONTWRITEBYTECODE
 
 ARGS ?=
+SEED ?= 1
+FAULTS ?= 20
+SECONDS ?= 240
 BIN := .venv/bin
 
 help: ## List the commands
@@ -20,6 +23,9 @@ serve: .venv/.ready web ## Start the embedded stack and the API; print the URLs
 
 test: .venv/.ready web tools check ## Run every check and every test, as CI does
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: .venv/.ready ## Break everything while people talk, and judge what they saw: SEED=n FAULTS=n SECONDS=n
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --seconds $(SECONDS) $(ARGS)
 
 check: .venv/.ready ## Format, lint, types, import layers, the schema against its contract
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """Many keys, one read; made fresh for each operation and for each event, so that nothing stale is served."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from strawberry.dataloader import DataLoader
 
@@ -9,9 +9,10 @@ from loaders.limits import standings_by_bucket
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
 from loaders.presence import presence_by_user
-from loaders.receipts import Reader, receipts_by_conversation, receipts_by_reader
+from loaders.receipts import Reader, floors_by_conversation, receipts_by_reader
 from loaders.senders import Sender, by_sender
 from loaders.users import users_by_id
+from services.delivery import Floor
 from services.limits import Allowance, Standing
 from services.messages import Message, Place
 from services.mutes import Muter
@@ -22,31 +23,47 @@ from services.services import Services
 from services.users import User
 
 
-@dataclass(frozen=True, slots=True)
 class Loaders:
-    """All loaders of one operation."""
+    """All loaders of one operation; each is made when it is asked for."""
 
-    users: DataLoader[str, User | None]
-    presence: DataLoader[str, Presence]
-    mutes: DataLoader[Muter, datetime | None]
-    receipts: DataLoader[Reader, Receipts | None]
-    all_receipts: DataLoader[str, list[Receipts]]  # of a conversation's active members
-    messages: DataLoader[Place, Message | None]
-    send_permissions: DataLoader[Sender, SendPermission]
-    blocks: DataLoader[Sender, bool]  # whether one keeps the user from writing there
-    standings: DataLoader[str, Standing | None]
+    def __init__(self, services: Services, allowance: Allowance) -> None:
+        self._services = services
+        self._allowance = allowance
 
+    @cached_property
+    def users(self) -> DataLoader[str, User | None]:
+        return DataLoader(load_fn=users_by_id(self._services.profiles))
 
-def make_loaders(services: Services, allowance: Allowance) -> Loaders:
-    """Return new loaders."""
-    return Loaders(
-        users=DataLoader(load_fn=users_by_id(services.profiles)),
-        presence=DataLoader(load_fn=presence_by_user(services.presence)),
-        mutes=DataLoader(load_fn=mutes_by_muter(services.mutes)),
-        receipts=DataLoader(load_fn=receipts_by_reader(services.receipts)),
-        all_receipts=DataLoader(load_fn=receipts_by_conversation(services.receipts)),
-        messages=DataLoader(load_fn=messages_by_place(services.messages)),
-        send_permissions=DataLoader(load_fn=by_sender(services.senders.permissions)),
-        blocks=DataLoader(load_fn=by_sender(services.senders.blocked)),
-        standings=DataLoader(load_fn=standings_by_bucket(allowance)),
-    )
+    @cached_property
+    def presence(self) -> DataLoader[str, Presence]:
+        return DataLoader(load_fn=presence_by_user(self._services.presence))
+
+    @cached_property
+    def mutes(self) -> DataLoader[Muter, datetime | None]:
+        return DataLoader(load_fn=mutes_by_muter(self._services.mutes))
+
+    @cached_property
+    def receipts(self) -> DataLoader[Reader, Receipts | None]:
+        return DataLoader(load_fn=receipts_by_reader(self._services.receipts))
+
+    @cached_property
+    def floors(self) -> DataLoader[str, Floor]:
+        """Of a conversation's active members."""
+        return DataLoader(load_fn=floors_by_conversation(self._services.receipts))
+
+    @cached_property
+    def messages(self) -> DataLoader[Place, Message | None]:
+        return DataLoader(load_fn=messages_by_place(self._services.messages))
+
+    @cached_property
+    def send_permissions(self) -> DataLoader[Sender, SendPermission]:
+        return DataLoader(load_fn=by_sender(self._services.senders.permissions))
+
+    @cached_property
+    def blocks(self) -> DataLoader[Sender, bool]:
+        """Whether one keeps the user from writing there."""
+        return DataLoader(load_fn=by_sender(self._services.senders.blocked))
+
+    @cached_property
+    def standings(self) -> DataLoader[str, Standing | None]:
+        return DataLoader(load_fn=standings_by_bucket(self._allowance))

@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
+from services.delivery import Floor
 from services.receipts import Receipts, ReceiptService
+from services.tasks import gather_some
 
 type Reader = tuple[str, str]  # a conversation's id and a user's
 
@@ -15,16 +17,17 @@ def receipts_by_reader(receipts: ReceiptService) -> Callable[[list[Reader]], Awa
         users: defaultdict[str, list[str]] = defaultdict(list)
         for conversation_id, user_id in readers:
             users[conversation_id].append(user_id)
-        found = {key: await receipts.of(key, user_ids) for key, user_ids in users.items()}
+        read = await gather_some(receipts.of(key, user_ids) for key, user_ids in users.items())
+        found = dict(zip(users, read, strict=True))
         return [found[conversation_id].get(user_id) for conversation_id, user_id in readers]
 
     return load
 
 
-def receipts_by_conversation(receipts: ReceiptService) -> Callable[[list[str]], Awaitable[list[list[Receipts]]]]:
-    """Return the function that reads the receipts of all active members of conversations."""
+def floors_by_conversation(receipts: ReceiptService) -> Callable[[list[str]], Awaitable[list[Floor]]]:
+    """Return the function that reads how far those of conversations' members have got who are the farthest behind."""
 
-    async def load(conversation_ids: list[str]) -> list[list[Receipts]]:
-        return [list((await receipts.of(conversation_id)).values()) for conversation_id in conversation_ids]
+    async def load(conversation_ids: list[str]) -> list[Floor]:
+        return await gather_some(receipts.floor(conversation_id) for conversation_id in conversation_ids)
 
     return load

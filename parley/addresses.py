@@ -1,6 +1,7 @@
 """Who a request comes from, as far as that can be believed."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -38,6 +39,7 @@ def client(peer: str | None, forwarded_for: Iterable[str], proxies: Networks) ->
     return str(found)
 
 
+@lru_cache(4_096)
 def _address(text: str | None) -> IPv4Address | IPv6Address | None:
     """Return an address, without a port that proxies may add; None where it is none."""
     if not text:

@@ -3,21 +3,33 @@
 import math
 import re
 
-from parley.execution import Engine, Operation
+from parley.asked import Asked
+from parley.documents import Documents
+from parley.execution import Engine, Operation, RequestRefused
 from services.errors import RateLimited
 from services.limits import LIGHT_FIELDS, Allowance, Standing
+from services.tokens import Claims
 
 # A document without any of these words cannot be light; one that has some is looked at to be sure.
 _LIGHT = re.compile(rf"\b(?:{'|'.join(sorted(LIGHT_FIELDS))})\b")
 
 
-async def admitted(engine: Engine, query: str, operation_name: str | None, allowance: Allowance) -> Operation:
+async def admitted(
+    engine: Engine, documents: Documents, asked: Asked, claims: Claims | None, allowance: Allowance
+) -> Operation:
     """Return the operation of a request when its caller may do one more.
 
     Raises:
         RateLimited: it is one too many.
+        Overloaded: this process has too much to do for one that matters as much as this.
         RequestRefused: it is no operation that can be run.
     """
+    try:
+        meant = documents.meant(asked, claims)
+    except RequestRefused:
+        await allowance.enter(light=False)
+        raise
+    query, operation_name = meant.text, asked.operation_name
     known = engine.known(query, operation_name)
     if known is not None:
         if not is_light(known):  # else its fields count, and have payloads to say so
@@ -25,6 +37,8 @@ async def admitted(engine: Engine, query: str, operation_name: str | None, allow
     else:
         await allowance.enter(light=_LIGHT.search(query) is not None)
     operation = engine.operation(query, operation_name)
+    engine.load.admit(operation)
+    documents.register(meant)
     if known is None and not is_light(operation):
         await allowance.enter_as_heavy()
     if not operation.is_mutation:  # mutations are counted where they can say so in their payloads

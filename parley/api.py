@@ -9,11 +9,13 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from parley import streaming
+from parley.documents import open_documents
 from parley.draining import DrainingServer
 from parley.execution import Engine
 from parley.fanout import Fanout
 from parley.http import GraphQLOverHTTP, key_route, plain_routes
-from parley.pages import pages
+from parley.pages import PAGES, pages
 from parley.requests import EXCEPTION_HANDLERS, REQUEST_ID_HEADER, Requests
 from parley.server import config, run
 from parley.transport import PATH, Socket, Sockets
@@ -28,7 +30,7 @@ from services.tokens import Tokens
 class State(TypedDict):
     """What the routes and the sockets need; made when the app starts."""
 
-    http: GraphQLOverHTTP
+    graphql: dict[str, ASGIApp]  # by path
     health: HealthChecks
     tokens: Tokens
     sockets: Sockets
@@ -38,25 +40,32 @@ def create_app(settings: Settings) -> ASGIApp:
     """Return the app; its services open when it starts and close when it ends.
 
     Raises:
-        ValueError: a limit is set for something that there is not.
+        ValueError: a limit is set for something that there is not, or a manifest of documents cannot be read.
     """
     _check_names(settings.rate_limits.fields)
+    documents = open_documents(PAGES, settings.documents_file, trusted_only=settings.trusted_only)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with open_services(settings) as services:
-            engine = Engine(graphql_schema(), introspection=settings.allows_introspection)
+            engine = Engine(
+                graphql_schema(), introspection=settings.allows_introspection, trusted=documents.trusted.values()
+            )
             fanout = Fanout(engine, services)
-            sockets = Sockets(engine, fanout, services)
+            sockets = Sockets(engine, documents, fanout, services)
             gc.collect()
             gc.freeze()  # the schema's objects stay: there is no use in looking through them again and again
             try:
-                yield {
-                    "http": GraphQLOverHTTP(engine, services),
-                    "health": services.health,
-                    "tokens": services.tokens,
-                    "sockets": sockets,
-                }
+                async with engine.load.running():
+                    yield {
+                        "graphql": {
+                            PATH: GraphQLOverHTTP(engine, documents, services),
+                            streaming.PATH: streaming.Streams(sockets),
+                        },
+                        "health": services.health,
+                        "tokens": services.tokens,
+                        "sockets": sockets,
+                    }
             finally:
                 await sockets.close()
                 await engine.close()
@@ -87,15 +96,16 @@ def _check_names(limited: frozenset[str]) -> None:
 
 
 class GraphQLFirst:
-    """Hands GraphQL's path to what answers it, and all else to the routes."""
+    """Hands GraphQL's paths to what answers it, and all else to the routes."""
 
     def __init__(self, routed: ASGIApp) -> None:
         self._routed = routed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the life of the app."""
-        is_graphql = scope["type"] == "http" and scope["path"] == PATH
-        app: ASGIApp = scope["state"]["http"] if is_graphql else self._routed
+        app = self._routed
+        if scope["type"] == "http":
+            app = scope["state"]["graphql"].get(scope["path"], app)
         await app(scope, receive, send)
 
 

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 from parley.media_types import is_json
 
 BODY_BYTES: Final = 256 * 1024
-_PARTS: Final = ("query", "operationName", "variables", "extensions", "documentId")
+_STRINGS: Final = ("query", "operationName", "documentId")
 _OBJECTS: Final = ("variables", "extensions")
 
 type JsonObject = dict[str, Any]
@@ -31,9 +31,11 @@ class Unreadable(Exception):
 class Asked:
     """A GraphQL request."""
 
-    query: str
+    query: str | None  # None where it names a document
     variables: JsonObject | None
     operation_name: str | None
+    extensions: JsonObject | None = None
+    document_id: str | None = None
 
 
 def headers(scope: Scope) -> dict[str, str]:
@@ -53,7 +55,7 @@ def parameters(scope: Scope) -> JsonObject:
     """
     found: JsonObject = {}
     for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
-        if name in _PARTS and name in found:
+        if name in (*_STRINGS, *_OBJECTS) and name in found:
             raise Unreadable(f"`{name}` comes twice.")
         found[name] = value
     return found
@@ -112,11 +114,11 @@ async def _body(sent: Mapping[str, str], receive: Receive) -> bytes:
 def _asked(content: object) -> Asked:
     if not isinstance(content, dict):
         raise Unreadable("The request is not a JSON object; batches are not accepted.")
-    query = content.get("query")
-    if not isinstance(query, str):
+    query, name, document_id = (_part(content, part, str, "a string") for part in _STRINGS)
+    variables, extensions = (_part(content, part, dict, "an object") for part in _OBJECTS)
+    if query is None and document_id is None and not extensions:
         raise Unreadable("`query` must be a string.")
-    variables, _ = (_part(content, name, dict, "an object") for name in _OBJECTS)
-    return Asked(query, variables, _part(content, "operationName", str, "a string") or None)
+    return Asked(query, variables, name or None, extensions, document_id)
 
 
 def _part(content: JsonObject, name: str, kind: type, called: str) -> Any:

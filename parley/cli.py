@@ -8,19 +8,17 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from parley import maintenance
-from parley.command import Data, fail, running, settings_of, with_mongo
+from parley import maintenance, people
+from parley.commands import Data, fail, running_on, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from parley.stack.stack import Urls
-    from services.accounts import Accounts
-    from services.mongo import Database
 
 app = typer.Typer(
     help="A chat backend with a GraphQL API.",
@@ -30,8 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-user = typer.Typer(help="Accounts.", no_args_is_help=True)
-app.add_typer(user, name="user")
+app.add_typer(people.user, name="user")
+app.command()(people.audit)
 dead_letters = typer.Typer(help="Events that a job could not take.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 bench = typer.Typer(help="Measurements, each on a stack of its own.", no_args_is_help=True)
@@ -193,14 +191,14 @@ def demo(
 
     from parley.demo import DemoError, run
 
-    stack = running(data) if url is None else {}
+    running = running_on(data) if url is None else {}
     settings = None
-    if stack:
+    if running:
         from services.config import Settings
 
-        urls = {f"{part}_url": stack[part]["url"] for part in ("mongo", "redis", "kafka")}
+        urls = {f"{part}_url": running[part]["url"] for part in ("mongo", "redis", "kafka")}
         settings = Settings.model_validate({"embedded": True, "data": data, **urls})
-    url = url or next((api["url"] for api in stack.get("api", ())), "http://127.0.0.1:8000")
+    url = url or next((api["url"] for api in running.get("api", ())), "http://127.0.0.1:8000")
     try:
         asyncio.run(run(url, live=live, say=typer.echo, settings=settings))
     except DemoError as error:
@@ -289,6 +287,16 @@ def history(
 
 
 @bench.command()
+def queries(
+    requests: Annotated[int, typer.Option(help="Requests in each run.")] = 3_000,
+    at_once: Annotated[int, typer.Option(help="Requests that are under way at any time.")] = 8,
+    runs: Annotated[int, typer.Option(help="Runs; the medians count.")] = 3,
+) -> None:
+    """Measure queries from memory, and sends, against graphql-http on Node.js."""
+    _judge(_bench("queries").main(requests, at_once, runs))
+
+
+@bench.command()
 def floor(
     sockets: Annotated[int, typer.Option(min=1, help="Sockets.")] = 1_000,
     events: Annotated[int, typer.Option(min=1, help="Frames to each.")] = 50,
@@ -306,7 +314,7 @@ def targets(runs: Runs = 3) -> None:
 
 @bench.command()
 def report() -> None:
-    """Put the newest figures of `parley bench targets` and `history` into docs/performance.md, and draw its plots."""
+    """Put the newest figures of these benches into docs/performance.md, and draw its plots."""
     _bench("report").main()
 
 
@@ -322,64 +330,6 @@ def _bench(name: str) -> ModuleType:
 def _judge(good: bool) -> None:
     if not good:
         fail("Something was not as promised; see above.")
-
-
-@user.command()
-def reset_link(
-    handle: Annotated[str, typer.Argument(help="Whose password is lost.")],
-    data: Data = Path(".parley"),
-    url: Annotated[str | None, typer.Option(help="Address of the API; that of the running stack if left out.")] = None,
-) -> None:
-    """Print a one-time link that sets a new password, good for an hour; the last line is its token alone.
-
-    Where no stack runs on the data directory, PARLEY_MONGO_URL says where the accounts are.
-    """
-    from services.clock import now
-    from services.resets import Resets
-    from services.users import Users
-
-    settings, stack = settings_of(data, "mongo")
-    url = url or next((api["url"] for api in stack.get("api", ())), "http://127.0.0.1:8000")
-
-    async def make(database: "Database") -> str | None:
-        found = await Users(database).by_handle(handle)
-        return None if found is None else await Resets(database).create(found.id, now())
-
-    token = with_mongo(settings, make)
-    if token is None:
-        _no_account(handle)
-    typer.echo(f"{url.rstrip('/')}/reset?token={token}\n{token}")
-
-
-@user.command()
-def promote(
-    handle: Annotated[str, typer.Argument(help="Who gets the role.")],
-    role: Annotated[Literal["USER", "OPERATOR", "ADMIN"], typer.Argument(case_sensitive=False, help="The role.")],
-    data: Data = Path(".parley"),
-) -> None:
-    """Give an account a role in place of the one that it has; its tokens show it from their next renewal on."""
-    from services.users import Role
-
-    _change_account(data, handle, lambda accounts: accounts.promote(handle, Role(role)))
-    typer.echo(f"{handle} is {role}")
-
-
-@user.command()
-def suspend(handle: Annotated[str, typer.Argument(help="Who is suspended.")], data: Data = Path(".parley")) -> None:
-    """Suspend an account: its sessions end, nobody can sign in to it, and it cannot send."""
-    from services.clock import now
-
-    _change_account(data, handle, lambda accounts: accounts.suspend(handle, now()))
-    typer.echo(f"{handle} is suspended")
-
-
-@user.command()
-def restore(
-    handle: Annotated[str, typer.Argument(help="Whose suspension ends.")], data: Data = Path(".parley")
-) -> None:
-    """End an account's suspension; its user signs in anew."""
-    _change_account(data, handle, lambda accounts: accounts.restore(handle))
-    typer.echo(f"{handle} is restored")
 
 
 @dead_letters.command("list")
@@ -426,18 +376,6 @@ def _with_kafka[T](work: "Callable[[], T]") -> T:
         return work()
     except (KafkaAwayError, *FAILURES):
         fail("Kafka does not answer.")
-
-
-def _change_account(data: Path, handle: str, change: "Callable[[Accounts], Awaitable[bool]]") -> None:
-    from services.accounts import Accounts
-
-    settings, _ = settings_of(data, "mongo")
-    if not with_mongo(settings, lambda database: change(Accounts(database))):
-        _no_account(handle)
-
-
-def _no_account(handle: str) -> NoReturn:
-    fail(f"Nobody has the handle {handle!r}.")
 
 
 def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Callable[[Urls], None]") -> None:

@@ -50,15 +50,15 @@ class DrainingServer(uvicorn.Server):
         sockets.services.health.draining = True
         sockets.services.attendance.drain()
         await self._pause(self._settings.drain_seconds)
-        leaving = tuple(sockets.open)
+        leaving = sockets.clients()
         step = max(1, math.ceil(len(leaving) * STEP_SECONDS / max(self._settings.closing_seconds, STEP_SECONDS)))
         for start in range(0, len(leaving), step):
             if start:
                 await self._pause(STEP_SECONDS)
-            for socket in leaving[start : start + step]:
-                socket.leave()
+            for client in leaving[start : start + step]:
+                client.leave()
         deadline = asyncio.get_running_loop().time() + ANSWERING_SECONDS + 2 * GOODBYE_SECONDS
-        while sockets.open and not self.force_exit and asyncio.get_running_loop().time() < deadline:
+        while sockets.clients() and not self.force_exit and asyncio.get_running_loop().time() < deadline:
             await self._pause(0.05)
 
     async def _pause(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -21,11 +22,15 @@ from graphql import (
     validate,
 )
 from graphql.execution import Executor, create_source_event_stream, execute_root_selection_set
+from graphql.execution.values import VariableValues, get_variable_values
 from pymongo.errors import PyMongoError
 
 from parley.cost import TOKENS, Measured, TooComplexError, check_variables, measured
+from parley.load import Load
+from parley.plans import Outcomes, Plan, plan, replaying
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
+from services.audit import SOURCE, Source
 from services.errors import ChatError, UserError, UserErrorCode
 from services.failures import described
 from services.streams import Stream
@@ -63,6 +68,7 @@ class Operation:
     query: str
     measured: Measured
     sharing: Sharing | None  # which subscribers may share executions; None where it is no subscription
+    plan: Plan | None  # None where graphql-core has to answer
 
     @property
     def fields(self) -> frozenset[str]:
@@ -81,19 +87,22 @@ class Operation:
 class Engine:
     """Executes operations against the schema."""
 
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool = True) -> None:
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool = True, trusted: Iterable[str] = ()) -> None:
         """Prepare.
 
         Args:
             schema: What operations are executed against.
             introspection: Whether clients may ask for the schema, and are helped with names that they misspelt.
+            trusted: Documents that are read now and kept for good, whatever else is asked.
         """
         self._schema = schema
         self._introspection = introspection
         self._rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        self.load = Load()
         self._tasks = Tasks()
         self._cached: OrderedDict[tuple[str, str | None], Operation | Errors] = OrderedDict()  # the newest used last
         self._cached_characters = 0
+        self._trusted = {key: operation for text in trusted for key, operation in self._read(text)}
 
     async def close(self) -> None:
         """Let mutations finish that are under way."""
@@ -107,6 +116,8 @@ class Engine:
                 operation.
         """
         key = (query, operation_name)
+        if (trusted := self._trusted.get(key)) is not None:
+            return trusted
         operation = self._cached.get(key)
         if operation is not None:
             self._cached.move_to_end(key)
@@ -129,7 +140,8 @@ class Engine:
 
     def known(self, query: str, operation_name: str | None) -> Operation | None:
         """Return the operation of a request if that needs no work; None also where it is none."""
-        operation = self._cached.get((query, operation_name))
+        key = (query, operation_name)
+        operation = self._trusted.get(key) or self._cached.get(key)
         return operation if isinstance(operation, Operation) else None
 
     async def execute(
@@ -143,12 +155,25 @@ class Engine:
         Raises:
             RequestRefused: the variables do not fit, or ask for too much; nothing was run.
         """
-        executor = self.executor(operation, variables, context)
-        _note(executor, request_id)
-        work = self._answer(executor, request_id)
+        if operation.plan is not None:
+            values = self._values(operation, variables)
+            _note(operation.definition, context, request_id)
+            outcomes: Outcomes = {}
+            if operation.is_mutation:
+                planned = operation.plan.answer_in_turn(context, values, outcomes)
+            else:
+                planned = operation.plan.answer(context, values)
+            work = self._answer_as_planned(
+                planned, lambda: self.executor(operation, variables, context, outcomes), request_id
+            )
+        else:
+            executor = self.executor(operation, variables, context)
+            _note(executor.operation, context, request_id)
+            work = self._answer(executor, request_id)
         try:
             async with asyncio.timeout(EXECUTION_SECONDS):
-                return await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
+                with self.load.working():
+                    return await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
         except TimeoutError:
             return {"data": None, "errors": [_out_of_time(operation)]}
 
@@ -158,7 +183,7 @@ class Engine:
         Raises:
             RequestRefused: the stream may not begin.
         """
-        _note(executor, request_id)
+        _note(executor.operation, executor.context_value, request_id)
         stream: Any = create_source_event_stream(executor)
         if executor.is_awaitable(stream):
             stream = await stream
@@ -166,17 +191,19 @@ class Engine:
             raise RequestRefused([formatted(error, request_id) for error in stream.errors or ()])
         return cast("Stream", stream)
 
-    def executor(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> Executor[Any]:
-        """Return what can run the operation.
+    def executor(
+        self,
+        operation: Operation,
+        variables: dict[str, Any] | None,
+        context: Context,
+        outcomes: Outcomes | None = None,
+    ) -> Executor[Any]:
+        """Return what can run the operation, but for fields at its root that have had their outcomes.
 
         Raises:
             RequestRefused: the variables do not fit, or ask for too much.
         """
-        try:
-            check_variables(variables)
-            operation.measured.check(variables)
-        except TooComplexError as error:
-            raise RequestRefused([_error(str(error), "QUERY_TOO_COMPLEX")]) from None
+        self._check(operation, variables)
         executor = Executor.build(
             self._schema,
             operation.document,
@@ -185,11 +212,34 @@ class Engine:
             variables,
             operation.name,
             max_coercion_errors=ERRORS,
+            middleware=[replaying(outcomes)] if outcomes else None,
             hide_suggestions=not self._introspection,
         )
         if isinstance(executor, list):
             raise RequestRefused([_of_request(error, "BAD_USER_INPUT") for error in executor])
         return executor
+
+    def _check(self, operation: Operation, variables: dict[str, Any] | None) -> None:
+        """See that variables are not out of all proportion, and do not ask for too much. Raises as `executor`."""
+        try:
+            check_variables(variables)
+            operation.measured.check(variables)
+        except TooComplexError as error:
+            raise RequestRefused([_error(str(error), "QUERY_TOO_COMPLEX")]) from None
+
+    def _values(self, operation: Operation, variables: dict[str, Any] | None) -> VariableValues:
+        """Return the values of an operation's variables. Raises as `executor`."""
+        self._check(operation, variables)
+        values = get_variable_values(
+            self._schema,
+            operation.definition.variable_definitions or (),
+            variables or {},
+            ERRORS,
+            not self._introspection,
+        )
+        if isinstance(values, list):
+            raise RequestRefused([_of_request(error, "BAD_USER_INPUT") for error in values])
+        return values
 
     async def event(self, executor: Executor[Any], context: Context, value: object, request_id: str) -> bytes:
         """Return the serialised result of a subscription's document for one event.
@@ -200,7 +250,7 @@ class Engine:
         run = executor.build_per_event_executor(value)
         run.context_value = context
         structlog.contextvars.clear_contextvars()  # of whoever subscribed first
-        _note(run, request_id)
+        _note(run.operation, context, request_id)
         result = run.execute_operation(False)  # its only, positional flag: not serially
         if run.is_awaitable(result):
             result = await result
@@ -217,11 +267,36 @@ class Engine:
             response["errors"] = [formatted(error, request_id) for error in result.errors]
         return response
 
+    async def _answer_as_planned(
+        self, planned: Awaitable[dict[str, Any]], executor: Callable[[], Executor[Any]], request_id: str
+    ) -> dict[str, Any]:
+        try:
+            return {"data": await planned}
+        except Exception:  # noqa: BLE001  # graphql-core meets it again, and says what it is
+            return await self._answer(executor(), request_id)
+
     async def _answer(self, executor: Executor[Any], request_id: str) -> dict[str, Any]:
         result = execute_root_selection_set(executor)
         if executor.is_awaitable(result):
             result = await result
         return self.response(cast("ExecutionResult", result), request_id)
+
+    def _read(self, text: str) -> Iterable[tuple[tuple[str, str | None], Operation]]:
+        """Return the operations of a trusted document by what asks for them."""
+        try:
+            definitions = parse(text, max_tokens=TOKENS).definitions
+        except GraphQLError:
+            definitions = ()
+        operations = [node for node in definitions if isinstance(node, OperationDefinitionNode)]
+        names = {node.name.value for node in operations if node.name is not None}
+        for name in (*names, None) if len(operations) == 1 else names:
+            operation = self._prepare(text, name)
+            if isinstance(operation, Operation):
+                yield (text, name), operation
+            else:
+                _logger.warning("document.not_valid", document=text[:200], errors=operation)
+        if not operations:
+            _logger.warning("document.not_valid", document=text[:200])
 
     def _prepare(self, query: str, operation_name: str | None) -> Operation | Errors:
         try:
@@ -244,19 +319,27 @@ class Engine:
         if definition is None:
             message = "Name one of the document's operations." if operation_name is None else "No such operation."
             return [_error(message, "BAD_USER_INPUT")]
-        is_subscription = definition.operation is OperationType.SUBSCRIPTION
-        shared = sharing(document, definition) if is_subscription else None
-        return Operation(document, definition, operation_name, query, operations[definition], shared)
+        kind = definition.operation
+        return Operation(
+            document,
+            definition,
+            operation_name,
+            query,
+            operations[definition],
+            sharing=sharing(document, definition) if kind is OperationType.SUBSCRIPTION else None,
+            plan=None if kind is OperationType.SUBSCRIPTION else plan(self._schema, document, definition),
+        )
 
 
-def _note(executor: Executor[Any], request_id: str) -> None:
-    """Have everything that is logged from here on say what it belongs to."""
-    name, context = executor.operation.name, executor.context_value
+def _note(operation: OperationDefinitionNode, context: object, request_id: str) -> None:
+    """Have everything that is logged or written down from here on say what it belongs to."""
+    name = operation.name
     structlog.contextvars.bind_contextvars(
         request_id=request_id,
         operation=None if name is None else name.value,
         viewer=context.claims.user_id if isinstance(context, Context) and context.claims else None,
     )
+    SOURCE.set(Source(request_id, context.allowance.address if isinstance(context, Context) else None))
 
 
 def _out_of_time(operation: Operation) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import structlog
 from graphql import GraphQLError
 from graphql.execution import Executor
 from pymongo.errors import PyMongoError
-from ulid import ULID
 
 from parley.execution import Engine, Operation, RequestRefused, formatted
 from parley.frames import SharedText
@@ -25,6 +24,7 @@ from parley.inbox import Inbox
 from parley.lanes import Reader as LatestReader
 from parley.latest import Latest
 from parley.protocol import NEXT_TAIL
+from parley.requests import new_request_id
 from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
 from services.entries import Entry, MemberRemoved
@@ -105,7 +105,7 @@ class _Group:
         async def execute() -> bytes:
             # A context for each event: a loader that outlived it would serve old values.
             context = type(self.context)(self.context.services, self.context.claims)
-            return await self.engine.event(self.executor, context, update, str(ULID()))
+            return await self.engine.event(self.executor, context, update, new_request_id())
 
         try:
             return SharedText(await _patiently(execute) + NEXT_TAIL)

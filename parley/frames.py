@@ -210,23 +210,23 @@ def closing(data: bytes) -> bytes:
 class SharedText:
     """A text message of which only the beginning differs between its receivers, as far as their frames can share it."""
 
-    __slots__ = ("_headers", "_rest")
+    __slots__ = ("_headers", "rest")
 
     def __init__(self, rest: bytes) -> None:
-        self._rest = rest
+        self.rest = rest
         self._headers: dict[int, bytes] = {}  # by the length of the beginning
 
     def __len__(self) -> int:
         """Return how many bytes are shared."""
-        return len(self._rest)
+        return len(self.rest)
 
     def frame(self, head: bytes) -> bytes:
         """Return the frame of the message that begins with `head`."""
         size = len(head)
         header = self._headers.get(size)
         if header is None:
-            header = self._headers[size] = _header(_TEXT, size + len(self._rest))
-        return header + head + self._rest
+            header = self._headers[size] = _header(_TEXT, size + len(self.rest))
+        return header + head + self.rest
 
 
 def _header(opcode: int, length: int) -> bytes:

@@ -3,12 +3,13 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from parley.protocol import SUBPROTOCOL
 
+SEAT_SECONDS = 5  # after which whoever has too many sockets open may try again
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -40,14 +41,24 @@ def asked(request: bytes) -> Asked:
     return Asked(method, rest.partition(" ")[0].partition("?")[0], headers)
 
 
-def answer(request: Asked, *, path: str, request_id: str, allowed_origins: Sequence[str], is_draining: bool) -> Answer:
-    """Answer a request; the answer names it as the logs do."""
-    found = _answer(request, path=path, allowed_origins=allowed_origins, is_draining=is_draining)
+def answer(
+    request: Asked,
+    *,
+    path: str,
+    request_id: str,
+    allowed_origins: Sequence[str],
+    is_refusing: bool,
+    has_seat: Callable[[], bool],
+) -> Answer:
+    """Answer a request; the answer names it as the logs do. Only where all else is well a seat is asked for."""
+    found = _answer(request, path=path, allowed_origins=allowed_origins, is_refusing=is_refusing, has_seat=has_seat)
     first, rest = found.data.split(b"\r\n", 1)
     return replace(found, data=b"%b\r\nX-Request-ID: %b\r\n%b" % (first, request_id.encode(), rest))
 
 
-def _answer(request: Asked, *, path: str, allowed_origins: Sequence[str], is_draining: bool) -> Answer:
+def _answer(
+    request: Asked, *, path: str, allowed_origins: Sequence[str], is_refusing: bool, has_seat: Callable[[], bool]
+) -> Answer:
     method, headers = request.method, request.headers
     if request.path != path:
         return _refusal(HTTPStatus.NOT_FOUND)
@@ -58,8 +69,10 @@ def _answer(request: Asked, *, path: str, allowed_origins: Sequence[str], is_dra
         return _refusal(HTTPStatus.UPGRADE_REQUIRED, "Sec-WebSocket-Version: 13\r\n")
     if not _may_come_from(headers.get("origin"), headers.get("host"), allowed_origins):
         return _refusal(HTTPStatus.FORBIDDEN)
-    if is_draining:
+    if is_refusing:
         return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
+    if not has_seat():
+        return _refusal(HTTPStatus.TOO_MANY_REQUESTS, f"Retry-After: {SEAT_SECONDS}\r\n")
     offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
     return _acceptance(key, SUBPROTOCOL in offered)
 

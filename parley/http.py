@@ -5,13 +5,13 @@ Follows the GraphQL over HTTP draft: request errors have no `data` and status 40
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import orjson
 import structlog
 from graphql import GraphQLError
-from slowapi import Limiter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -19,14 +19,16 @@ from starlette.types import Receive, Scope, Send
 
 from parley import admission, asked
 from parley.asked import Asked, Unreadable
+from parley.documents import Documents
 from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRefused, formatted
 from parley.media_types import JSON_TYPE, RESPONSE_TYPE, preferred
 from parley.pages import graphiql_page
+from parley.plain_limits import PlainLimiter
 from parley.requests import Origin
 from resolvers.context import Context, caller
 from services.clock import now
 from services.config import Settings
-from services.errors import ChatError, RateLimited, Unauthenticated
+from services.errors import ChatError, Overloaded, RateLimited, Unauthenticated
 from services.health import HealthChecks
 from services.limits import Allowance
 from services.services import Services
@@ -36,7 +38,6 @@ ALLOWED: Final = "GET, HEAD, POST"
 REFUSED_STATUS: Final = 400  # of what is wrong before anything runs; the draft would also have 422 for some of it
 HEALTH_SECONDS: Final = 5  # for which caches may repeat how the parts are
 SCHEMA_SECONDS: Final = 300  # for which caches may repeat what the schema is
-PLAIN_LIMIT: Final = "120/minute"  # requests to one of the plain routes, from an address
 
 _logger = structlog.get_logger()
 
@@ -55,7 +56,7 @@ class Answer:
         """Return the answer to a request that is wrong as it is."""
         return cls(_errors([{"message": message, "extensions": {"code": code, "retryable": False}}]), status, headers)
 
-    async def send(self, scope: Scope, send: Send, media_type: str) -> None:
+    async def send(self, scope: Scope, _receive: Receive, send: Send, media_type: str) -> None:
         """Send it, or say that the client has it already."""
         body, status = orjson.dumps(self.content), self.status
         found = {"content-type": f"{media_type}; charset=utf-8", "vary": "Accept", "cache-control": "no-store"}
@@ -74,36 +75,50 @@ class Answer:
         await send({"type": "http.response.body", "body": body})
 
 
+class Sendable(Protocol):
+    """Whatever a request is answered with."""
+
+    headers: dict[str, str]
+
+    async def send(self, scope: Scope, receive: Receive, send: Send, media_type: str, /) -> None:
+        """Send it."""
+
+
 class GraphQLOverHTTP:
     """Answers queries and mutations: an ASGI app, because layers between it and the server would cost as much as it."""
 
-    def __init__(self, engine: Engine, services: Services) -> None:
+    offered: ClassVar[tuple[str, ...]] = (RESPONSE_TYPE, JSON_TYPE)
+
+    def __init__(self, engine: Engine, documents: Documents, services: Services) -> None:
         self._engine = engine
+        self._documents = documents
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; each counts, whatever is wrong with it."""
         sent = asked.headers(scope)
-        if scope["method"] == "GET" and _is_for_people(scope, sent):
+        shows_schema = self._services.settings.allows_introspection
+        if shows_schema and scope["method"] == "GET" and _is_for_people(scope, sent):
             await graphiql_page(Request(scope))(scope, receive, send)
             return
-        media_type = preferred(sent.get("accept"), (RESPONSE_TYPE, JSON_TYPE))
+        media_type = preferred(sent.get("accept"), self.offered)
         try:
             answer = await self._answer(scope, receive, sent, media_type)
         except Exception:
             _logger.exception("request.failed", path=scope["path"])
             answer = Answer(_errors([_failed(scope["state"]["origin"])]), 500)
-        await answer.send(scope, send, media_type or JSON_TYPE)
+        await answer.send(scope, receive, send, RESPONSE_TYPE if media_type == RESPONSE_TYPE else JSON_TYPE)
 
-    async def _answer(self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None) -> Sendable:
         origin: Origin = scope["state"]["origin"]
-        request = await _readable(scope, receive, sent, media_type)
+        request = await self._readable(scope, receive, sent, media_type)
         claims = None
         try:
             claims = await authenticated(self._services, sent)
         except ChatError as refused:
             request = Answer(_errors([_formatted(refused, origin)]), 401, {"www-authenticate": "Bearer"})
         allowance = Allowance(self._services.limits, caller(claims, origin.address))
+        answer: Sendable
         try:
             if isinstance(request, Answer):
                 await allowance.enter(light=False)
@@ -111,24 +126,31 @@ class GraphQLOverHTTP:
             else:
                 context = Context(self._services, claims, allowance=allowance)
                 answer = await self._run(scope["method"], request, context, origin, media_type)
+        except Overloaded as refused:
+            seconds = math.ceil((refused.retry_after_ms or 0) / 1_000)
+            return Answer(_errors([_formatted(refused, origin)]), 503, {"retry-after": str(seconds)})
         except RateLimited as refused:
             answer = Answer(_errors([_formatted(refused, origin)]), 429)
             answer.headers.update(admission.headers(allowance.used, refused))
         else:
-            if answer.public_seconds is None:  # else it would be repeated to others, whose limits are other ones
+            if (
+                not isinstance(answer, Answer) or answer.public_seconds is None
+            ):  # else it would be repeated to others, whose limits are other ones
                 answer.headers.update(admission.headers(allowance.used))
         return answer
 
     async def _run(
         self, method: str, request: Asked, context: Context, origin: Origin, media_type: str | None
-    ) -> Answer:
+    ) -> Sendable:
         """Answer a request that can be read.
 
         Raises:
             RateLimited: it is one too many.
         """
         try:
-            operation = await admission.admitted(self._engine, request.query, request.operation_name, context.allowance)
+            operation = await admission.admitted(
+                self._engine, self._documents, request, context.claims, context.allowance
+            )
             if operation.is_subscription:
                 message = "Subscriptions need a WebSocket, or `/graphql/stream`."
                 return Answer.refusal(message, "BAD_USER_INPUT", 400)
@@ -139,6 +161,23 @@ class GraphQLOverHTTP:
             return Answer(_errors(refused.errors), REFUSED_STATUS if media_type == RESPONSE_TYPE else 200)
         is_repeatable = method != "POST" and context.claims is None and "errors" not in result
         return Answer(result, public_seconds=_public_seconds(operation) if is_repeatable else None)
+
+    async def _readable(
+        self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None
+    ) -> Asked | Answer:
+        """Return what a request asks for, or the answer to one that asks for nothing."""
+        method = scope["method"]
+        try:
+            if method not in ALLOWED.split(", "):
+                return Answer.refusal("This path has no such method.", "BAD_USER_INPUT", 405, allow=ALLOWED)
+            if media_type is None:
+                message = f"The answer would be {' or '.join(self.offered)}."
+                return Answer.refusal(message, "BAD_USER_INPUT", 406)
+            if method == "POST":
+                return await asked.in_body(sent, receive)
+            return asked.in_url(asked.parameters(scope))
+        except Unreadable as unreadable:
+            return Answer.refusal(unreadable.message, unreadable.code, unreadable.status)
 
 
 async def authenticated(services: Services, sent: dict[str, str]) -> Claims | None:
@@ -156,22 +195,6 @@ async def authenticated(services: Services, sent: dict[str, str]) -> Claims | No
     claims = await services.sessions.authenticate(token.strip(), now())
     services.attendance.act(claims.user_id, claims.session_id)
     return claims
-
-
-async def _readable(scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None) -> Asked | Answer:
-    """Return what a request asks for, or the answer to one that asks for nothing."""
-    method = scope["method"]
-    try:
-        if method not in ALLOWED.split(", "):
-            return Answer.refusal("This path has no such method.", "BAD_USER_INPUT", 405, allow=ALLOWED)
-        if media_type is None:
-            message = f"The answer would be {RESPONSE_TYPE} or {JSON_TYPE}."
-            return Answer.refusal(message, "BAD_USER_INPUT", 406)
-        if method == "POST":
-            return await asked.in_body(sent, receive)
-        return asked.in_url(asked.parameters(scope))
-    except Unreadable as unreadable:
-        return Answer.refusal(unreadable.message, unreadable.code, unreadable.status)
 
 
 def _is_for_people(scope: Scope, sent: dict[str, str]) -> bool:
@@ -247,9 +270,9 @@ def plain_routes(settings: Settings) -> list[Route]:
     Whoever asks how the parts are makes this process ask them: not as often as one likes. The two that load balancers
     ask have no limit, because an answer that is refused would take the process out of service.
     """
-    limiter = plain_limiter(settings)
+    limited = PlainLimiter(settings)
     return [
-        Route("/health", limiter.limit(PLAIN_LIMIT)(health)),
+        Route("/health", limited(health)),
         Route("/health/live", live),
         Route("/health/ready", ready),
     ]
@@ -257,14 +280,4 @@ def plain_routes(settings: Settings) -> list[Route]:
 
 def key_route(settings: Settings) -> Route:
     """Return the route of the keys that verify access tokens."""
-    return Route("/.well-known/jwks.json", plain_limiter(settings).limit(PLAIN_LIMIT)(jwks))
-
-
-def plain_limiter(settings: Settings) -> Limiter:
-    """Return what counts requests to a plain route, by address and in this process alone: they change nothing."""
-    return Limiter(
-        key_func=lambda request: request.state.origin.address,
-        strategy="moving-window",
-        storage_uri="memory://",
-        enabled=settings.rate_limits.are_on,
-    )
+    return Route("/.well-known/jwks.json", PlainLimiter(settings)(jwks))

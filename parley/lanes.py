@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import structlog
 from graphql.execution import Executor
 from pymongo.errors import PyMongoError
-from ulid import ULID
 
 from parley.execution import Engine
 from parley.frames import SharedText
 from parley.protocol import NEXT_TAIL
+from parley.requests import new_request_id
 from resolvers.context import Context
 from services.failures import described
 from services.tasks import Tasks
@@ -290,7 +290,7 @@ class Lane:
         try:
             # A context for each value: a loader that outlived it would serve old ones.
             context = type(group.context)(group.context.services, group.context.claims)
-            return SharedText(await self._engine.event(group.executor, context, value, str(ULID())) + NEXT_TAIL)
+            return SharedText(await self._engine.event(group.executor, context, value, new_request_id()) + NEXT_TAIL)
         except BaseException:
             group.rendered.pop(key, None)  # whoever asks next tries again
             raise

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from parley.command import Data, fail, settings_of, with_mongo
+from parley.commands import Data, fail, settings_of, with_mongo
 
 if TYPE_CHECKING:
-    from services.audit import Violation
+    from services.fsck import Violation
     from services.mongo import Database
 
 
@@ -36,16 +36,16 @@ def fsck(
     Prints a line of JSON for each violation, and fails if there is one. It writes nothing. Where no stack runs on the
     data directory, PARLEY_MONGO_URL says where the logs are.
     """
-    from services.audit import Audit
+    from services.fsck import Fsck
 
     async def look(database: "Database") -> int:
-        audit, count = Audit(database), 0
+        fsck_, count = Fsck(database), 0
         if conversation is not None:
-            for violation in await audit.conversation(conversation):
+            for violation in await fsck_.conversation(conversation):
                 _print(violation)
                 count += 1
             return count
-        async for violation in audit.sweep():
+        async for violation in fsck_.sweep():
             _print(violation)
             count += 1
         return count

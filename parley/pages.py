@@ -8,14 +8,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-_ROOT = Path(__file__).parent / "web"
+PAGES = Path(__file__).parent / "web"
 _NOT_BUILT = "The pages have not been built: run `make web`.\n"
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Referrer-Policy": "no-referrer",
-    "Vary": "Accept",
-    "X-Content-Type-Options": "nosniff",
-}
+_HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept"}
 _NOTHING_ELSE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _APP_POLICY = f"{_NOTHING_ELSE}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 _GRAPHIQL_POLICY = (
@@ -24,7 +19,11 @@ _GRAPHIQL_POLICY = (
     "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:"
 )
 # The name of an asset has the hash of its content.
-_ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+_ASSET_HEADERS = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    # What a script of Monaco's is told holds for it as a worker, and workers load others.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'",
+}
 
 
 def graphiql_page(_request: Request) -> Response:
@@ -36,8 +35,9 @@ def pages() -> list[BaseRoute]:
     """Return the routes of the messenger and of what the pages load."""
     return [
         Route("/", _app_page),
+        Route("/reset", _app_page),  # where `parley user reset-link` leads
         *(
-            Mount(f"/{page}/assets", _Assets(directory=_ROOT / page / "assets", check_dir=False))
+            Mount(f"/{page}/assets", _Assets(directory=PAGES / page / "assets", check_dir=False))
             for page in ("app", "graphiql")
         ),
     ]
@@ -49,7 +49,7 @@ def _app_page(_request: Request) -> Response:
 
 def _page(name: str, policy: str) -> Response:
     try:
-        index = (_ROOT / name / "index.html").read_bytes()
+        index = (PAGES / name / "index.html").read_bytes()
     except FileNotFoundError:
         return PlainTextResponse(_NOT_BUILT, status_code=503)
     return HTMLResponse(index, headers={**_HEADERS, "Content-Security-Policy": policy})

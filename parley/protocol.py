@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
+from parley.asked import Asked
 from parley.frames import MESSAGE_BYTES
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -122,10 +123,7 @@ class Subscribe:
     """The client starts an operation: answer with its `next` frames and one `complete`, or with one `error`."""
 
     operation: Operation
-    query: str
-    variables: JsonObject | None
-    operation_name: str | None
-    extensions: JsonObject | None
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +286,13 @@ class Connection:
     def _subscribe(self, operation_id: str, payload: Any) -> list[Event]:
         if not isinstance(payload, dict):
             raise _ViolationError("subscribe needs an object as payload")
-        query, operation_name = payload.get("query"), payload.get("operationName")
-        if not isinstance(query, str):
-            raise _ViolationError("query must be a string")
-        if operation_name is not None and not isinstance(operation_name, str):
-            raise _ViolationError("operationName must be a string or null")
+        query, operation_name, document_id = (
+            _string(payload, key, called)
+            for key, called in (("query", ""), ("operationName", " or null"), ("documentId", " or null"))
+        )
         variables, extensions = _object(payload, "variables"), _object(payload, "extensions")
+        if query is None and document_id is None and not extensions:
+            raise _ViolationError("query must be a string")
         if self._state != "acknowledged":
             raise _ViolationError("Unauthorized", CloseCode.UNAUTHORIZED)
         if operation_id in self._operations:
@@ -303,7 +302,7 @@ class Connection:
             errors = _errors(f"More than {OPERATIONS} operations at once on a socket", "RATE_LIMITED", retryable=True)
             return [Send(_error(operation_id, errors))]
         operation = self._operations[operation_id] = Operation(self, operation_id)
-        return [Subscribe(operation, query, variables, operation_name, extensions)]
+        return [Subscribe(operation, Asked(query, variables, operation_name, extensions, document_id))]
 
     def _closing(self, code: CloseCode, reason: str) -> list[Event]:
         close = self.close(code, reason)
@@ -360,6 +359,13 @@ def _object(parent: JsonObject, key: str) -> JsonObject | None:
     if value is None or isinstance(value, dict):
         return value
     raise _ViolationError(f"{key} must be an object or null")
+
+
+def _string(parent: JsonObject, key: str, called: str) -> str | None:
+    value = parent.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise _ViolationError(f"{key} must be a string{called}")
 
 
 def _error(operation_id: str, errors: bytes) -> bytes:

@@ -5,11 +5,10 @@ import math
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ulid import ULID
-
 from parley.execution import Engine, Operation
 from parley.frames import SharedText
 from parley.protocol import NEXT_TAIL
+from parley.requests import new_request_id
 from resolvers.context import Context
 from services.session_notices import SessionNotice, SessionNoticeKind
 from services.tokens import Claims
@@ -52,7 +51,7 @@ class SessionFollower:
         # Made for each notice: a few in an hour are not worth keeping a context and an executor for each socket.
         context = Context(self._services, self._claims)
         executor = self._engine.executor(self._operation, self._variables, context)
-        result = await self._engine.event(executor, context, notice, str(ULID()))
+        result = await self._engine.event(executor, context, notice, new_request_id())
         if not self.ended:
             self._subscriber.next([SharedText(result + NEXT_TAIL)])
 

@@ -8,25 +8,27 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, override
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, override
 
 import orjson
 import structlog
 from graphql import GraphQLError
-from ulid import ULID
 
 from parley import admission, frames, handshake, protocol
+from parley.documents import Documents
 from parley.execution import PUBLIC_FIELDS, Engine, Errors, Operation, RequestRefused, formatted
 from parley.fanout import Fanout
+from parley.load import Criticality
 from parley.protocol import CloseCode
-from parley.requests import REQUEST_ID_HEADER, origin
-from parley.session_notices import Ends, SessionFollower, SessionNotices
+from parley.requests import REQUEST_ID_HEADER, new_request_id, origin
+from parley.seats import Seats
+from parley.session_notices import Ends, SessionFollower, SessionNotices, SignedIn
 from parley.sweeper import Sweeper
 from resolvers.context import Context, caller
 from services import clock
 from services.attendance import Attendant
-from services.errors import RateLimited, TokenExpired, Unauthenticated
+from services.errors import Overloaded, RateLimited, TokenExpired, Unauthenticated
 from services.limits import Allowance
 from services.services import Services
 from services.tasks import Tasks
@@ -44,17 +46,32 @@ ANSWERING_SECONDS = 5.0  # what queries and mutations may take that a stopping p
 _logger = structlog.get_logger()
 
 
-class Sockets:
-    """All sockets of this process, and what they need."""
+class Connected(SignedIn, Protocol):
+    """A client that stays."""
 
-    def __init__(self, engine: Engine, fanout: Fanout, services: Services) -> None:
+    def leave(self) -> None:
+        """Send the client away to another process, after what is being answered."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+class Sockets:
+    """All sockets and streams of this process, and what they need."""
+
+    def __init__(self, engine: Engine, documents: Documents, fanout: Fanout, services: Services) -> None:
         self.engine = engine
+        self.documents = documents
         self.fanout = fanout
         self.services = services
         self.sweeper = Sweeper()
         self.tasks = Tasks()
         self.open: set[Socket] = set()
-        self._ends = Ends(lambda: self.open)
+        self.streams: set[Connected] = set()
+        settings, are_bounded = services.settings, services.settings.rate_limits.are_on
+        self.of_addresses = Seats(settings.sockets_per_address if are_bounded else None)
+        self.of_users = Seats(settings.sockets_per_user if are_bounded else None)
+        self._ends = Ends(self.clients)
         services.revocations.on_ended.append(self._ends.add)
 
     async def close(self) -> None:
@@ -62,9 +79,13 @@ class Sockets:
         self.services.revocations.on_ended.remove(self._ends.add)
         self._ends.close()
         self.sweeper.close()
-        for socket in tuple(self.open):
-            socket.abort()
+        for client in self.clients():
+            client.abort()
         await self.tasks.close()
+
+    def clients(self) -> Sequence[Connected]:
+        """Return everybody who stays connected."""
+        return (*self.open, *self.streams)
 
 
 class Outbox:
@@ -137,6 +158,7 @@ class Socket(asyncio.Protocol):
         "_notices",
         "_outbox",
         "_reader",
+        "_seats",
         "_sockets",
         "_transport",
         "_window",
@@ -154,6 +176,7 @@ class Socket(asyncio.Protocol):
         self._notices: SessionNotices | None = None  # until somebody subscribes to `session`
         self._attendant: Attendant | None = None  # of the presence; None while nobody is let in
         self._address = ""  # the client's, from the handshake on
+        self._seats: tuple[tuple[Seats, str], ...] = ()  # that it takes
         self._window: Window | None = None  # of its operations; None before the first
         self._outbox: Outbox | None = None  # None while the kernel takes everything at once
         self._leave_by = math.inf  # when a client that is asked to leave is closed, whatever is being answered
@@ -211,6 +234,9 @@ class Socket(asyncio.Protocol):
         self._gone_at = 0.0
         self._sockets.open.discard(self)
         self._sockets.sweeper.forget(self)
+        for seats, name in self._seats:
+            seats.leave(name)
+        self._seats = ()
         if self._attendant is not None:
             self._sockets.services.attendance.disconnect(self._attendant)
             self._attendant = None
@@ -237,7 +263,8 @@ class Socket(asyncio.Protocol):
             path=PATH,
             request_id=found.request_id,
             allowed_origins=services.settings.allowed_origins,
-            is_draining=services.health.draining,
+            is_refusing=services.health.draining or not self._sockets.engine.load.takes(Criticality.ARRIVING),
+            has_seat=lambda: self._sit(self._sockets.of_addresses, found.address),
         )
         self._transport.write(reply.data)
         if not reply.is_accepted:
@@ -248,6 +275,13 @@ class Socket(asyncio.Protocol):
         self._look_in_time()
         if not reply.speaks_protocol:
             self._close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+
+    def _sit(self, seats: Seats, name: str) -> bool:
+        """Take a seat until the end; return whether there was one."""
+        is_seated = seats.take(name)
+        if is_seated:
+            self._seats = (*self._seats, (seats, name))
+        return is_seated
 
     # ------------------------------------------------------------ time
 
@@ -285,16 +319,10 @@ class Socket(asyncio.Protocol):
         self._sockets.sweeper.watch(self, self._due())
 
     def _seconds_left(self) -> float:
-        """Return how long this client may stay with its token."""
-        if self._claims is None:
-            return math.inf
-        return (self._claims.expires_at - clock.now()).total_seconds() + EXPIRY_GRACE_SECONDS
+        return seconds_left(self._claims)
 
     def _notice_due(self) -> float:
-        """Return in how many seconds somebody is to be told of the end of the token."""
-        if self._claims is None or self._notices is None:
-            return math.inf
-        return self._notices.due(self._claims, self._seconds_left() - EXPIRY_GRACE_SECONDS)
+        return notice_due(self._claims, self._notices)
 
     def leave(self) -> None:
         """Send the client away to another process, after the queries and mutations that are being answered."""
@@ -407,6 +435,9 @@ class Socket(asyncio.Protocol):
         except Unauthenticated:
             self._close(CloseCode.FORBIDDEN, "Forbidden")
         else:
+            claims = self._claims if self._gone_at == math.inf else None
+            if claims is not None and not self._sit(self._sockets.of_users, claims.user_id):
+                self._close(CloseCode.TRY_AGAIN_LATER, "Too many sockets")
             ack = self._connection.ack()
             if ack is not None:
                 if self._claims is not None:
@@ -429,12 +460,14 @@ class Socket(asyncio.Protocol):
             self._close(CloseCode.DRAINING, "Restarting")
 
     async def _answer(self, request: protocol.Subscribe, client: "_Answer") -> None:
-        sockets, request_id = self._sockets, str(ULID())
+        sockets, request_id = self._sockets, new_request_id()
         self._window = self._window or Window()
         allowance = Allowance(sockets.services.limits, caller(self._claims, self._address), self._window)
         try:
-            operation = await admission.admitted(sockets.engine, request.query, request.operation_name, allowance)
-        except RateLimited as refused:
+            operation = await admission.admitted(
+                sockets.engine, sockets.documents, request.asked, self._claims, allowance
+            )
+        except (Overloaded, RateLimited) as refused:
             error = formatted(GraphQLError(refused.message, original_error=refused), request_id)
             raise RequestRefused([error]) from None
         # What subscribers share outlives the socket of the first of them, and must not keep it.
@@ -442,12 +475,12 @@ class Socket(asyncio.Protocol):
         context = Context(sockets.services, self._claims, line, allowance)
         self._refuse_strangers(operation)
         if not operation.is_subscription:
-            response = await sockets.engine.execute(operation, request.variables, context, request_id)
+            response = await sockets.engine.execute(operation, request.asked.variables, context, request_id)
             client.answer(orjson.dumps(response))
         elif (refusal := request.operation.subscribe()) is not None:
             self.send(refusal)
         else:
-            reader = await sockets.fanout.subscribe(operation, request.variables, context, client, request_id)
+            reader = await sockets.fanout.subscribe(operation, request.asked.variables, context, client, request_id)
             if request.operation.active:
                 request.operation.work = reader
                 if isinstance(reader, SessionFollower):
@@ -526,6 +559,20 @@ class Socket(asyncio.Protocol):
         if self._outbox is None:
             # Half closed, so that the client sees the end at once; cut while it still sends, the frame might be lost.
             self._transport.write_eof()
+
+
+def seconds_left(claims: Claims | None) -> float:
+    """Return how long a client may stay with its token."""
+    if claims is None:
+        return math.inf
+    return (claims.expires_at - clock.now()).total_seconds() + EXPIRY_GRACE_SECONDS
+
+
+def notice_due(claims: Claims | None, notices: SessionNotices | None) -> float:
+    """Return in how many seconds somebody is to be told of the end of the token."""
+    if claims is None or notices is None:
+        return math.inf
+    return notices.due(claims, seconds_left(claims) - EXPIRY_GRACE_SECONDS)
 
 
 class _Answer:

@@ -14,7 +14,7 @@ from ulid import ULID
 from parley.http import plain_routes
 from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
-from services import presence_scripts
+from services import clock, presence_scripts
 from services.activity import Activity
 from services.blocks import Blocks
 from services.cleaning import Cleaning
@@ -58,7 +58,7 @@ def create_worker(settings: Settings) -> ASGIApp:
         partial(extents.of, EVENTS),
         retention=timedelta(hours=settings.kafka_retention_hours),
     )
-    cleaning = Cleaning(database, leases)
+    cleaning = Cleaning(database, leases, audit_days=settings.audit_days)
     redis = Redis(settings.redis_url, presence_scripts.SCRIPTS)
     egress = Egress(networks=settings.push_networks, allows_http=settings.push_insecure)
     vapid, users = open_vapid(settings), Users(database)
@@ -101,4 +101,5 @@ def create_worker(settings: Settings) -> ASGIApp:
 
 def serve_worker(settings: Settings, *, host: str, port: int) -> None:
     """Run a worker until SIGTERM or SIGINT."""
+    clock.shift(settings.clock_offset_seconds)
     run(uvicorn.Server(config(create_worker(settings), host=host, port=port)))

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import strawberry
 
-from loaders import Loaders, make_loaders
+from loaders import Loaders
 from services.errors import Unauthenticated
 from services.limits import Allowance, Caller
 from services.services import Services
@@ -42,7 +42,7 @@ class Context:
     def __post_init__(self) -> None:
         if self.allowance is None:
             object.__setattr__(self, "allowance", Allowance(self.services.limits, caller(self.claims)))
-        object.__setattr__(self, "loaders", make_loaders(self.services, self.allowance))
+        object.__setattr__(self, "loaders", Loaders(self.services, self.allowance))
 
     @property
     def viewer(self) -> Claims:

@@ -138,9 +138,3 @@ async def pin_message(info: Info, message_id: str) -> Payload:
 @refusable
 async def unpin_message(info: Info, message_id: str) -> Payload:
     return Payload(message=await info.context.services.messages.unpin(info.context.viewer_id, message_id))
-
-
-@refusable
-async def report_message(info: Info, message_id: str, reason: str) -> Payload:
-    await info.context.services.messages.report(info.context.viewer_id, message_id, reason)
-    return Payload(message_id=message_id)

@@ -41,4 +41,8 @@ async def _node(info: Info, id_: str) -> object | None:
         case "ses":
             session = await context.services.sessions.get(id_)
             return session if session is not None and session.user_id == viewer_id else None
+        case "rep":
+            return await context.services.reports.visible(context.viewer, id_)
+        case "aud":
+            return await context.services.audit.get(id_) if context.viewer.is_operator else None
     raise BadUserInput("That is not the id of anything.")

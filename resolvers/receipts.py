@@ -9,9 +9,10 @@ from resolvers.connections import After, Before, Connection, First, Last, connec
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
 from services.conversations import Snapshot
+from services.delivery import DeliveryStatus
 from services.messages import Message
 from services.paging import window
-from services.receipts import DeliveryStatus, Receipts, status_of
+from services.receipts import Receipts
 from services.state import Member
 from services.users import User
 
@@ -44,8 +45,8 @@ async def read_sequence(root: strawberry.Parent[Member], info: Info) -> int:
 
 
 async def status(root: strawberry.Parent[Message], info: Info) -> DeliveryStatus:
-    members = await info.context.loaders.all_receipts.load(root.conversation_id)
-    return status_of(root.sequence, root.sender_id, members)
+    floor = await info.context.loaders.floors.load(root.conversation_id)
+    return floor.status_of(root.sequence, root.sender_id)
 
 
 async def of_message(

@@ -44,6 +44,12 @@ async def login(info: Info, handle: str, password: str, device: str | None) -> P
 
 
 @refusable
+async def login_with_token(info: Info, id_token: str, device: str | None) -> Payload:
+    await info.context.allowance.take_authentication(f"token {id_token}")  # a token is one account's
+    return signed_in(await info.context.services.identities.login(id_token=id_token, device=device, now=now()))
+
+
+@refusable
 async def refresh_session(info: Info, refresh_token: str) -> Payload:
     return renewed(info, await info.context.services.sessions.refresh(refresh_token, now()))
 

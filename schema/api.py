@@ -6,7 +6,22 @@ import strawberry
 from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import conversations, events, health, messages, nodes, presence, push, sessions, typing, users
+from resolvers import (
+    audit,
+    conversations,
+    events,
+    health,
+    messages,
+    nodes,
+    presence,
+    push,
+    reports,
+    sessions,
+    typing,
+    users,
+)
+from schema.accounts import AccountMutations
+from schema.audit import AuditEvent
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
 from schema.errors import InputError, RateLimitError
@@ -16,6 +31,7 @@ from schema.messages import Message, MessageMutations
 from schema.presence import Presence, PresenceMutations
 from schema.push import PushMutations
 from schema.receipts import ReceiptMutations
+from schema.reports import Report, ReportMutations
 from schema.sessions import Session, SessionMutations, SessionNotice
 from schema.typing import TypingMutations, TypingState
 from schema.users import User, UserMutations
@@ -50,6 +66,14 @@ class Query:
         "Public: no token needed.",
     )
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
+    reports: Connection[Report] = resolved(
+        reports.reports, Connection[Report], "What users have reported, the oldest first. For OPERATOR and ADMIN."
+    )
+    audit_events: Connection[AuditEvent] = resolved(
+        audit.audit_events,
+        Connection[AuditEvent],
+        "What was done to accounts and sessions, the newest first. For OPERATOR and ADMIN.",
+    )
 
 
 @strawberry.type(description="What can be done.")
@@ -58,6 +82,8 @@ class Mutation(
     UserMutations,
     ConversationMutations,
     MessageMutations,
+    ReportMutations,
+    AccountMutations,
     ReceiptMutations,
     TypingMutations,
     PresenceMutations,
@@ -100,7 +126,7 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[User, Conversation, Message, Session, RateLimitError, InputError],
+    types=[User, Conversation, Message, Session, Report, AuditEvent, RateLimitError, InputError],
     config=StrawberryConfig(scalar_map={datetime: DateTime}),
 )
 

@@ -10,16 +10,25 @@ from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.messages import Message
 from schema.users import User
-from schema.view import field, mutation, resolved, view
+from schema.view import enumeration, field, mutation, resolved, view
 from services import senders, state
 from services.conversations import Snapshot
 from services.entries import ConversationKind, MemberRole
 
-strawberry.enum(
+enumeration(
     ConversationKind,
-    description="DIRECT: two people; GROUP: up to 500; CHANNEL: any number, where owners and moderators write.",
+    "DIRECT: two people; GROUP: up to 500; CHANNEL: any number, where owners and moderators write.",
+    DIRECT="Two people, who stay in it; it exists once.",
+    GROUP="Up to 500 people, who all write.",
+    CHANNEL="Any number of people, of whom owners and moderators write.",
 )
-strawberry.enum(MemberRole, description="What a member may do in a conversation.")
+enumeration(
+    MemberRole,
+    "What a member may do in a conversation.",
+    OWNER="Everything, also giving roles.",
+    MODERATOR="Writing in a channel, and looking after messages and members.",
+    MEMBER="Reading; and writing, but in a channel.",
+)
 
 
 @view(state.Member, "Somebody's membership in a conversation.")

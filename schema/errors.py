@@ -3,10 +3,19 @@
 import strawberry
 
 from resolvers.payload import Excess, Refusal
-from schema.view import field, view
+from schema.view import enumeration, field, view
 from services.errors import UserErrorCode
 
-strawberry.enum(UserErrorCode, description="Why a mutation was refused.")
+enumeration(
+    UserErrorCode,
+    "Why a mutation was refused.",
+    INVALID_INPUT="A value cannot be accepted as it is.",
+    NOT_FOUND="It does not exist, or the caller may not know that it does.",
+    FORBIDDEN="The caller may not do that.",
+    CONFLICT="It is no longer, or already, as the caller assumes.",
+    RATE_LIMITED="One too many; it can be accepted later, as it is.",
+    INVALID_CREDENTIALS="The password or the token is not the right one.",
+)
 
 
 @strawberry.interface(description="Something the caller can correct.")

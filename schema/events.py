@@ -10,11 +10,17 @@ from schema.conversations import Conversation, Member
 from schema.messages import Message
 from schema.receipts import ReceiptMoved
 from schema.users import User
-from schema.view import field, resolved, view
+from schema.view import enumeration, field, resolved, view
 from services import entries, streams
 from services.streams import ResyncReason
 
-strawberry.enum(ResyncReason, description="Why a cursor cannot be served.")
+enumeration(
+    ResyncReason,
+    "Why a cursor cannot be served.",
+    TOO_FAR_BEHIND="More has happened since than is sent again.",
+    EPOCH_CHANGED="It is of another log, as before a restored backup.",
+    NOT_VISIBLE="It is of before the caller joined, or joined again.",
+)
 
 
 @strawberry.interface(

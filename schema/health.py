@@ -2,13 +2,17 @@
 
 from datetime import datetime
 
-import strawberry
-
-from schema.view import field, view
+from schema.view import enumeration, field, view
 from services import health
 from services.health import HealthStatus
 
-strawberry.enum(HealthStatus, description="DEGRADED: something is slower or missing; UNHEALTHY: the chat itself is.")
+enumeration(
+    HealthStatus,
+    "DEGRADED: something is slower or missing; UNHEALTHY: the chat itself is.",
+    HEALTHY="All is well.",
+    DEGRADED="Something is slower or missing.",
+    UNHEALTHY="The chat itself does not work.",
+)
 
 
 @view(health.ComponentHealth, "How one part is.")

@@ -10,9 +10,9 @@ from resolvers import receipts
 from schema.connections import Connection, Node
 from schema.errors import Refusable
 from schema.users import User
-from schema.view import field, mutation, resolved, view
+from schema.view import enumeration, field, mutation, resolved, view
 from services import message_state, messages
-from services.receipts import DeliveryStatus
+from services.delivery import DeliveryStatus
 
 
 @view(message_state.Attachment, "A file kept elsewhere; this is what a client needs to show it.")
@@ -31,8 +31,12 @@ class ReactionGroup:
     viewer_has_reacted: bool = resolved(resolvers.viewer_has_reacted, bool, "Whether the caller reacted with it.")
 
 
-strawberry.enum(
-    DeliveryStatus, description="SENT once stored, DELIVERED and READ once that holds for every other active member."
+enumeration(
+    DeliveryStatus,
+    "SENT once stored, DELIVERED and READ once that holds for every other active member.",
+    SENT="It is stored for good.",
+    DELIVERED="It has reached a device.",
+    READ="It has been read.",
 )
 
 
@@ -143,12 +147,6 @@ class UnpinMessageInput:
     message_id: strawberry.ID = field("Which message.")
 
 
-@strawberry.input(description="The input of `reportMessage`.")
-class ReportMessageInput:
-    message_id: strawberry.ID = field("Which message.")
-    reason: str = field("What is wrong with it; 1 to 1 000 characters.")
-
-
 @strawberry.type
 class MessageOutcome(Refusable):
     """What the payloads of messages have."""
@@ -191,11 +189,6 @@ class UnpinMessagePayload(MessageOutcome):
     pass
 
 
-@strawberry.type(description="The outcome of `reportMessage`.")
-class ReportMessagePayload(Refusable):
-    message_id: strawberry.ID | None = field("The reported message; null when refused.")
-
-
 @strawberry.type
 class MessageMutations:
     send_message = mutation(
@@ -227,7 +220,4 @@ class MessageMutations:
     )
     unpin_message = mutation(
         resolvers.unpin_message, UnpinMessageInput, UnpinMessagePayload, "Take a pin away; for those who may pin."
-    )
-    report_message = mutation(
-        resolvers.report_message, ReportMessageInput, ReportMessagePayload, "Tell the operators about a message."
     )

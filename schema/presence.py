@@ -6,13 +6,17 @@ import strawberry
 
 from resolvers import presence as resolvers
 from schema.errors import Refusable
-from schema.view import field, mutation, view
+from schema.view import enumeration, field, mutation, view
 from services import presence
 from services.presence import PresenceStatus
 
-strawberry.enum(
+enumeration(
     PresenceStatus,
-    description="Whether somebody is there; UNKNOWN where that is not known now, or not for others to know.",
+    "Whether somebody is there; UNKNOWN where that is not known now, or not for others to know.",
+    ONLINE="A device is connected and in use.",
+    AWAY="Devices are connected, and none is in use.",
+    OFFLINE="No device is connected.",
+    UNKNOWN="Not known now, for example while Redis is away; or not shared.",
 )
 
 

@@ -4,12 +4,14 @@ import strawberry
 
 from resolvers import push as resolvers
 from schema.errors import Refusable
-from schema.view import field, mutation
+from schema.view import enumeration, field, mutation
 from services.push_endpoints import PushEndpointKind
 
-strawberry.enum(
+enumeration(
     PushEndpointKind,
-    description="How an endpoint is told: through a browser's push service, or by a request to a server.",
+    "How an endpoint is told: through a browser's push service, or by a request to a server.",
+    WEB_PUSH="Through the push service of a browser.",
+    WEBHOOK="By a signed request to a server.",
 )
 
 

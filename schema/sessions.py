@@ -8,11 +8,16 @@ from resolvers import sessions as resolvers
 from schema.connections import Node
 from schema.errors import Refusable
 from schema.users import User
-from schema.view import field, mutation, resolved, view
+from schema.view import enumeration, field, mutation, resolved, view
 from services import session_notices, sessions
 from services.session_notices import SessionNoticeKind
 
-strawberry.enum(SessionNoticeKind, description="What concerns a session.")
+enumeration(
+    SessionNoticeKind,
+    "What concerns a session.",
+    EXPIRING="Its access token ends in a minute: renew it.",
+    REVOKED="It was ended elsewhere: sign in again.",
+)
 
 
 @view(sessions.Session, "One signed-in device.")
@@ -52,6 +57,11 @@ class RegisterPayload(SignedIn):
 
 @strawberry.type(description="The outcome of `login`.")
 class LoginPayload(SignedIn):
+    pass
+
+
+@strawberry.type(description="The outcome of `loginWithToken`.")
+class LoginWithTokenPayload(SignedIn):
     pass
 
 
@@ -95,6 +105,12 @@ class LoginInput:
     device: str | None = strawberry.field(default=None, description="What this device is called in lists of sessions.")
 
 
+@strawberry.input(description="The input of `loginWithToken`.")
+class LoginWithTokenInput:
+    id_token: str = field("An ID token of the issuer that this Parley is set up with, for its client.")
+    device: str | None = strawberry.field(default=None, description="What this device is called in lists of sessions.")
+
+
 @strawberry.input(description="The input of `refreshSession`.")
 class RefreshSessionInput:
     refresh_token: str = field("The newest refresh token of the session.")
@@ -122,6 +138,13 @@ class ResetPasswordInput:
 class SessionMutations:
     register = mutation(resolvers.register, RegisterInput, RegisterPayload, "Make an account and sign in.")
     login = mutation(resolvers.login, LoginInput, LoginPayload, "Sign in.")
+    login_with_token = mutation(
+        resolvers.login_with_token,
+        LoginWithTokenInput,
+        LoginWithTokenPayload,
+        "Sign in with an ID token of an external OpenID Connect issuer, the first time with a new account; FORBIDDEN "
+        "where none is set up.",
+    )
     refresh_session = mutation(
         resolvers.refresh_session, RefreshSessionInput, RefreshSessionPayload, "Renew a session with its refresh token."
     )

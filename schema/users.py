@@ -9,11 +9,17 @@ from resolvers import users as resolvers
 from schema.connections import Node
 from schema.errors import Refusable
 from schema.presence import Presence
-from schema.view import field, mutation, resolved, view
+from schema.view import enumeration, field, mutation, resolved, view
 from services import users
 from services.users import Role
 
-strawberry.enum(Role, description="What an account may do beyond chatting.")
+enumeration(
+    Role,
+    "What an account may do beyond chatting.",
+    USER="Nothing more.",
+    OPERATOR="Watching over the deployment.",
+    ADMIN="Deciding about the deployment and its accounts.",
+)
 
 
 @view(users.User, "A person.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 import strawberry
@@ -27,6 +28,14 @@ def view[T: type](domain: type | tuple[type, ...], description: str, name: str |
 def field(description: str, name: str | None = None) -> Any:
     """Return a field that shows the attribute of the same name."""
     return strawberry.field(description=description, name=name)
+
+
+def enumeration(cls: type[StrEnum], description: str, **values: str) -> None:
+    """Make an enum of the services a GraphQL one; each of its values is described by name."""
+    strawberry.enum(cls, description=description)
+    for value in cls.__strawberry_definition__.values:  # type: ignore[attr-defined]  # Strawberry has just put it there
+        value.description = values.pop(value.name)
+    assert not values, values
 
 
 def resolved(resolver: Callable[..., Any], graphql_type: object, description: str) -> Any:

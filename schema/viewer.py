@@ -29,7 +29,9 @@ class Viewer:
     user: User = resolved(users.viewer_user, User, "The caller as others see them.")
     roles: list[Role] = resolved(users.viewer_roles, list[Role], "What the caller may do.")
     conversations: Connection[Conversation] = resolved(
-        conversations.of_viewer, Connection[Conversation], "The caller's conversations, the newest first."
+        conversations.of_viewer,
+        Connection[Conversation],
+        "The caller's conversations: that one first in which something was said last, or which was joined last.",
     )
     unread_count: int = resolved(
         users.unread_count,

@@ -203,9 +203,9 @@ class Cache:
         """Count something that was asked for."""
         (self.hits if hit else self.misses)[kind] += 1
 
-    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
+    def spawn[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something beside the caller."""
-        self._tasks.spawn(work)
+        return self._tasks.spawn(work)
 
     async def asked(self, script: Script, keys: list[str], *arguments: str | bytes | int) -> Any:
         """Run a script that reads; a failure is no answer: None, and Redis is doubted."""

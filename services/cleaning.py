@@ -1,4 +1,5 @@
-"""Removes what is over: ended sessions, reset links, revocations of expired tokens, and pushes of old messages.
+"""Removes what is over: ended sessions, reset links, revocations of expired tokens, pushes of old messages, guesses of
+passwords that were long ago, and the oldest of the audit log; and what came late of erased people.
 
 One worker does it at a time, a page of each collection in a round, and begins again where a collection ends. What is
 over stays so: two workers at once do the same, and nobody misses what is gone.
@@ -8,12 +9,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Self
 
 import structlog
 from pymongo.errors import PyMongoError
 
+from services.attempts import COLLECTION as ATTEMPTS
+from services.attempts import is_forgotten
+from services.audit import COLLECTION as AUDIT
+from services.audit import kept_from
 from services.clock import now
+from services.erasure import COLLECTION as ERASURES
+from services.erasure import forget_documents, is_late
 from services.failures import described
 from services.leases import Leases
 from services.mongo import Collection, Database, Document
@@ -26,6 +34,7 @@ ROUND_SECONDS: Final = 5.0
 PAGE: Final = 100  # documents of each collection that a round looks at
 # Who ended a session and died before its tokens were revoked may come again; and operators look back.
 KEPT: Final = timedelta(days=1)
+AUDIT_DAYS: Final = 180
 PUSHES_KEPT: Final = timedelta(days=3)  # for longer than a message that comes again is pushed
 
 _logger = structlog.get_logger()
@@ -34,13 +43,18 @@ _logger = structlog.get_logger()
 class Cleaning:
     """The cleaning of one worker."""
 
-    def __init__(self, database: Database, leases: Leases, clock: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self, database: Database, leases: Leases, clock: Callable[[], datetime] = now, *, audit_days: int = AUDIT_DAYS
+    ) -> None:
         self._leases = leases
         self._now = clock
         self._passes = (
             _Pass(database["sessions"], _is_dead_session),
             _Pass(database["resets"], _is_dead_reset),
             _Pass(database[REVOCATIONS], _is_dead_revocation),
+            _Pass(database[ATTEMPTS], is_forgotten),
+            _Late(database),
+            _Oldest(database[AUDIT], partial(kept_from, days=audit_days)),
             _Pass(database["push_decisions"], _is_old),
             _Pass(database["pushes"], _is_old),
         )
@@ -93,6 +107,33 @@ class _Pass:
             if self._is_over(document, time):
                 await self._collection.delete_one({"_id": document["_id"]})
         self._after = page[-1]["_id"] if len(page) == PAGE else ""
+
+
+class _Late:
+    """The end of erasures: what requests that were under way wrote afterwards goes too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def go_on(self, time: datetime) -> None:
+        """Finish those that are due; there are never many."""
+        for erasure in await self._database[ERASURES].find({}, limit=PAGE):
+            if is_late(erasure, time):
+                await forget_documents(self._database, erasure)
+                await self._database[ERASURES].delete_one({"_id": erasure["_id"]})
+
+
+class _Oldest:
+    """The removal of what is old where ids have the order of time."""
+
+    def __init__(self, collection: Collection, kept_from: Callable[[datetime], str]) -> None:
+        self._collection = collection
+        self._kept_from = kept_from
+
+    async def go_on(self, time: datetime) -> None:
+        """Remove a page of the oldest."""
+        for document in await self._collection.find({"_id": {"$lt": self._kept_from(time)}}, limit=PAGE):
+            await self._collection.delete_one({"_id": document["_id"]})
 
 
 def _is_dead_session(session: Document, time: datetime) -> bool:

@@ -1,9 +1,17 @@
 """The time as Parley stores it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_offset = timedelta(0)
+
+
+def shift(seconds: float) -> None:
+    """Let this process's clock be wrong by so much: once, at its start, to see what that breaks."""
+    global _offset  # noqa: PLW0603  # a process has one clock
+    _offset = timedelta(seconds=seconds)
 
 
 def now() -> datetime:
     """Return the present time in UTC, cut to the milliseconds that MongoDB keeps."""
-    time = datetime.now(UTC)
+    time = datetime.now(UTC) + _offset
     return time.replace(microsecond=time.microsecond // 1_000 * 1_000)

@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(
         default=30, ge=1, description="Life of a refresh token in days; each use renews it."
     )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="Address of an OpenID Connect issuer whose ID tokens sign people in; https unless embedded.",
+    )
+    oidc_audience: str | None = Field(default=None, description="Client id at that issuer that its tokens must be for.")
+    audit_days: int = Field(default=180, ge=1, description="How long the audit log is kept, in days.")
     password_threads: int = Field(default=2, ge=1, description="Threads that hash passwords.")
     operators: Annotated[Names, AfterValidator(_lowercase)] = Field(
         default=(),
@@ -95,11 +101,24 @@ class Settings(BaseSettings):
     )
     introspection: bool | None = Field(
         default=None,
-        description="Whether clients may ask for the schema; when left out, on the embedded stack only.",
+        description="Whether clients may ask for the schema and GraphiQL; when left out, on the embedded stack only.",
+    )
+    documents_file: Path | None = Field(
+        default=None,
+        description="JSON manifest of trusted documents beside those of the pages: a list, or by their ids.",
+    )
+    trusted_only: bool = Field(
+        default=False, description="Whether only trusted documents are run, but for OPERATOR and ADMIN."
     )
     rate_limits: Annotated[limit_rules.Rules, NoDecode, BeforeValidator(limit_rules.parsed)] = Field(
         default_factory=limit_rules.Rules,
         description="Changes of the usual limits, as in `messages=60/60, api@ADMIN=off`; `off` for none at all.",
+    )
+    sockets_per_user: int = Field(
+        default=50, ge=1, description="Sockets that a user may have open at a process, of all sessions together."
+    )
+    sockets_per_address: int = Field(
+        default=500, ge=1, description="Sockets that may be open at a process from one address."
     )
 
     away_seconds: float = Field(
@@ -138,6 +157,11 @@ class Settings(BaseSettings):
         default=False, description="Whether push endpoints may be http addresses, which is for tests."
     )
 
+    clock_offset_seconds: float = Field(
+        default=0.0,
+        description="How far ahead this process's clock pretends to be, for fault runs; on the embedded stack only.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _passwords_come_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +189,18 @@ class Settings(BaseSettings):
         return self.embedded if self.introspection is None else self.introspection
 
     @model_validator(mode="after")
+    def _an_issuer_is_whole(self) -> "Settings":
+        if (self.oidc_issuer is None) is not (self.oidc_audience is None):
+            raise ValueError("PARLEY_OIDC_ISSUER and PARLEY_OIDC_AUDIENCE belong together")
+        schemes = ("https://", "http://") if self.embedded else ("https://",)
+        if self.oidc_issuer is not None and not self.oidc_issuer.startswith(schemes):
+            raise ValueError("PARLEY_OIDC_ISSUER must begin with https://")
+        return self
+
+    @model_validator(mode="after")
     def _embedded_has_its_data(self) -> "Settings":
         if self.embedded and self.data is None:
             raise ValueError("PARLEY_DATA must name the data directory of the embedded stack")
+        if self.clock_offset_seconds and not self.embedded:
+            raise ValueError("PARLEY_CLOCK_OFFSET_SECONDS is for the embedded stack only")
         return self

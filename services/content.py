@@ -9,19 +9,18 @@ from urllib.parse import urlsplit
 import emoji
 
 from services import handles
-from services.errors import InvalidInput
-from services.message_state import Attachment
 
 BODY_CHARACTERS = 10_000
 BODY_BYTES = 32_768
+TITLE_CHARACTERS = 200
 MENTIONS = 50
 ATTACHMENTS = 10
 NAME_CHARACTERS = 255
 URL_CHARACTERS = 2_048
 LARGEST_SIZE_BYTES = 2**31 - 1  # what GraphQL's Int can say
 REASON_CHARACTERS = 1_000
+NOTE_CHARACTERS = 1_000
 
-_BODY = ("input", "body")
 # Not after a letter, so that the domain of an e-mail address names nobody.
 _NAME = re.compile(r"(?<![\w@.])@([a-z0-9_.]{2,32})(?![a-z0-9_@])", re.IGNORECASE | re.ASCII)
 _MEDIA_TYPE_PART = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
@@ -32,19 +31,27 @@ def valid_body(body: str) -> str:
     """Return the body as it is stored: NFC, 1 to 10 000 code points, at most 32 768 bytes, not only white space.
 
     Raises:
-        InvalidInput: it is anything else.
+        ValueError: it is anything else.
     """
-    try:
-        text = unicodedata.normalize("NFC", body)
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidInput("A message is Unicode text without lone surrogates.", _BODY) from None
+    text = unicodedata.normalize("NFC", body)
     if not text.strip():
-        raise InvalidInput("A message cannot be empty.", _BODY)
+        raise ValueError("A message cannot be empty.")
     if "\x00" in text:
-        raise InvalidInput("A message cannot hold the null character.", _BODY)
-    if len(text) > BODY_CHARACTERS or size > BODY_BYTES:
-        raise InvalidInput(f"A message has at most {BODY_CHARACTERS} characters and {BODY_BYTES} bytes.", _BODY)
+        raise ValueError("A message cannot hold the null character.")
+    if len(text) > BODY_CHARACTERS or len(text.encode()) > BODY_BYTES:
+        raise ValueError(f"A message has at most {BODY_CHARACTERS} characters and {BODY_BYTES} bytes.")
+    return text
+
+
+def valid_title(title: str) -> str:
+    """Return a conversation's title as it is stored.
+
+    Raises:
+        ValueError: it is empty, too long, or has characters that cannot be shown.
+    """
+    text = unicodedata.normalize("NFC", title).strip()
+    if not 1 <= len(text) <= TITLE_CHARACTERS or not text.isprintable():
+        raise ValueError(f"A title has 1 to {TITLE_CHARACTERS} printable characters.")
     return text
 
 
@@ -63,33 +70,56 @@ def names_in(body: str) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def valid_attachments(attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
-    """Return the attachments as they are stored.
+def valid_file_name(text: str) -> str:
+    """Return a file's name as it is stored.
 
     Raises:
-        InvalidInput: there are more than 10, or one cannot be shown by a client.
+        ValueError: it is empty, too long, or has characters that cannot be shown.
     """
-    if len(attachments) > ATTACHMENTS:
-        raise InvalidInput(f"A message has at most {ATTACHMENTS} attachments.", ("input", "attachments"))
-    return tuple(_valid_attachment(attachment, str(index)) for index, attachment in enumerate(attachments))
-
-
-def _valid_attachment(attachment: Attachment, index: str) -> Attachment:
-    path = ("input", "attachments", index)
-    name = unicodedata.normalize("NFC", attachment.name)
+    name = unicodedata.normalize("NFC", text)
     if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable() or not name.strip():
-        raise InvalidInput(f"A file's name has 1 to {NAME_CHARACTERS} printable characters.", (*path, "name"))
-    if not is_web_address(attachment.url):
-        raise InvalidInput(
-            f"A file's address begins with https:// and has at most {URL_CHARACTERS} characters.", (*path, "url")
-        )
-    if not _MEDIA_TYPE.fullmatch(attachment.media_type):
-        raise InvalidInput("A media type is like `image/png`.", (*path, "mediaType"))
-    if not 0 <= attachment.size_bytes <= LARGEST_SIZE_BYTES:
-        raise InvalidInput("A file's size is not negative.", (*path, "sizeBytes"))
-    return Attachment(
-        name=name, url=attachment.url, media_type=attachment.media_type.lower(), size_bytes=attachment.size_bytes
-    )
+        raise ValueError(f"A file's name has 1 to {NAME_CHARACTERS} printable characters.")
+    return name
+
+
+def valid_file_url(url: str) -> str:
+    """Return a file's address.
+
+    Raises:
+        ValueError: clients could not open it, or not all of them alike.
+    """
+    if not is_web_address(url):
+        raise ValueError(f"A file's address begins with https:// and has at most {URL_CHARACTERS} characters.")
+    return url
+
+
+def valid_picture(url: str) -> str:
+    """Return a picture's address. Raises as `valid_file_url` does."""
+    if not is_web_address(url):
+        raise ValueError(f"A picture has an https address of at most {URL_CHARACTERS} characters.")
+    return url
+
+
+def valid_media_type(text: str) -> str:
+    """Return a media type as it is stored.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise ValueError("A media type is like `image/png`.")
+    return text.lower()
+
+
+def valid_size(size_bytes: int) -> int:
+    """Return a file's size.
+
+    Raises:
+        ValueError: it is negative, or more than clients can be told.
+    """
+    if not 0 <= size_bytes <= LARGEST_SIZE_BYTES:
+        raise ValueError("A file's size is not negative.")
+    return size_bytes
 
 
 def is_web_address(url: str, schemes: Sequence[str] = ("https",)) -> bool:
@@ -107,12 +137,12 @@ def valid_emoji(text: str) -> str:
     """Return the form in which this emoji is stored, the same for all ways to write it.
 
     Raises:
-        InvalidInput: it is not exactly one emoji.
+        ValueError: it is not exactly one emoji.
     """
     data = emoji.EMOJI_DATA.get(text)
     form = data and _full_forms().get(data["en"])
     if not form:
-        raise InvalidInput("A reaction is one emoji.", ("input", "emoji"))
+        raise ValueError("A reaction is one emoji.")
     return form
 
 
@@ -127,13 +157,21 @@ def valid_reason(text: str) -> str:
     """Return a report's reason as it is stored.
 
     Raises:
-        InvalidInput: it is empty or too long.
+        ValueError: it is empty or too long.
     """
     reason = unicodedata.normalize("NFC", text).strip()
-    if not 1 <= len(reason) <= REASON_CHARACTERS or "\x00" in reason or not _is_encodable(reason):
-        raise InvalidInput(f"A reason has 1 to {REASON_CHARACTERS} characters.", ("input", "reason"))
+    if not 1 <= len(reason) <= REASON_CHARACTERS or "\x00" in reason:
+        raise ValueError(f"A reason has 1 to {REASON_CHARACTERS} characters.")
     return reason
 
 
-def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def valid_note(text: str) -> str | None:
+    """Return an operator's note as it is stored; None where nothing is in it.
+
+    Raises:
+        ValueError: it is too long.
+    """
+    note = unicodedata.normalize("NFC", text).strip()
+    if len(note) > NOTE_CHARACTERS or "\x00" in note:
+        raise ValueError(f"A note has at most {NOTE_CHARACTERS} characters.")
+    return note or None

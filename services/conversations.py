@@ -1,15 +1,17 @@
 """Conversations and who is in them: making, changing, joining and leaving; who may is in `services/membership.py`."""
 
-import unicodedata
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
 
 from services import ids
 from services.append import Decide
 from services.blocks import Blocks
 from services.entries import ConversationCreated, ConversationKind, Draft, MemberRole
-from services.errors import InvalidInput, NotFound
+from services.errors import BadUserInput, InvalidInput, NotFound
+from services.inputs import ConversationChange, NewConversation, NewMembers
 from services.log import Log, Logs
 from services.membership import (
     ConversationChanges,
@@ -29,10 +31,10 @@ from services.state import Member, inbox_id, member_id
 from services.tasks import gather_some
 from services.users import Users
 
-USERS_IN_A_CALL = 100
-TITLE_LENGTH = 200
+BEGINNING = datetime.fromtimestamp(0, UTC)  # of a joining whose time was not kept
 
 _CONVERSATION = ("input", "conversationId")
+_KEY = re.compile(r"\d{13}\.cnv_[0-9a-z]{26}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,38 +85,44 @@ class Conversations:
         return Position(conversation_id, self._epoch, sequence).cursor()
 
     async def of_user(self, viewer_id: str, window: Window, *, archived: bool | None) -> Page[Snapshot]:
-        """Return the viewer's conversations, the newest first; archived ones, the others, or (None) both."""
+        """Return the viewer's conversations, that one first in which something was said last, or that was joined last.
+
+        Archived ones, the others, or (None) both.
+        """
+        keys = await self._by_activity(viewer_id, archived)
+        after, before = (
+            _place(cursor, argument) if cursor is not None else None
+            for cursor, argument in ((window.after, "after"), (window.before, "before"))
+        )
+        left = [key for key in keys if (after is None or key < after) and (before is None or key > before)]
+        has_previous = after is not None and bool(keys) and keys[0] >= after
+        has_next = before is not None and bool(keys) and keys[-1] <= before
         shown: list[tuple[str, Snapshot]] = []
-        page = await self._inbox_page(viewer_id, window)
-        behind = page.has_next if window.from_end else page.has_previous
-        while True:
-            snapshots = await gather_some(self.visible(viewer_id, conversation_id) for _, conversation_id in page.items)
+        while left and (wanted := window.limit - len(shown)):
+            batch, left = (left[-wanted:], left[:-wanted]) if window.from_end else (left[:wanted], left[wanted:])
+            snapshots = await gather_some(self.visible(viewer_id, _conversation_in(key)) for key in batch)
             found = [
-                (cursor, snapshot)
-                for (cursor, _), snapshot in zip(page.items, snapshots, strict=True)
+                (cursor_of(key), snapshot)
+                for key, snapshot in zip(batch, snapshots, strict=True)
                 if snapshot is not None and archived in {None, snapshot.archived_at is not None}
             ]
             shown = found + shown if window.from_end else shown + found
-            more = page.has_previous if window.from_end else page.has_next
-            if not more or not page.items or len(shown) > window.limit or archived is None:
-                break
-            edge, _ = page.items[0 if window.from_end else -1]
-            rest = replace(window, before=edge) if window.from_end else replace(window, after=edge)
-            page = await self._inbox_page(viewer_id, rest)
-        more = more or len(shown) > window.limit
         if window.from_end:
-            return Page(shown[max(0, len(shown) - window.limit) :], has_previous=more, has_next=behind)
-        return Page(shown[: window.limit], has_previous=behind, has_next=more)
+            return Page(shown, has_previous=has_previous or bool(left), has_next=has_next)
+        return Page(shown, has_previous=has_previous, has_next=has_next or bool(left))
 
-    async def _inbox_page(self, viewer_id: str, window: Window) -> Page[str]:
-        return await read_page(
-            self._inbox,
-            (inbox_id(viewer_id, ""), inbox_id(viewer_id, "~")),
-            window,
-            key=lambda cursor, argument: inbox_id(viewer_id, key_of(cursor, argument)),
-            item=lambda document: (cursor_of(document["conversation"]), document["conversation"]),
-            where={"active": True},
-            newest_first=True,
+    async def _by_activity(self, viewer_id: str, archived: bool | None) -> list[str]:
+        """Return the viewer's conversations as keys that compare by when something was said or joined, newest first."""
+        items = await self._inbox.find({"_id": {"$gt": inbox_id(viewer_id, ""), "$lt": inbox_id(viewer_id, "~")}})
+        joined = {item["conversation"]: item.get("at", BEGINNING) for item in items if item["active"]}
+        heads = await self._logs.heads(joined)
+        return sorted(
+            (
+                _key(max(joined[key], head.said_at or BEGINNING), key)
+                for key, head in heads.items()
+                if archived in {None, head.archived}
+            ),
+            reverse=True,
         )
 
     async def audience(self, conversation_id: str, window: Window, *, sequence: int, sender_id: str) -> Page[Member]:
@@ -156,9 +164,9 @@ class Conversations:
             InvalidInput: a part of the input is not acceptable.
             NotFound: one of the members is missing, or has blocked the creator; or the creator has left it since.
         """
-        title = None if title is None else _valid_title(title)
-        _require_few(member_ids, ("input", "memberIds"))
-        others = [user_id for user_id in dict.fromkeys(member_ids) if user_id != creator_id]
+        given = NewConversation.of(title=title, member_ids=member_ids, client_conversation_id=client_id)
+        title = given.title
+        others = [user_id for user_id in dict.fromkeys(given.member_ids) if user_id != creator_id]
         if kind is ConversationKind.DIRECT:
             if len(others) != 1:
                 raise InvalidInput("A direct conversation has exactly one other member.", ("input", "memberIds"))
@@ -168,7 +176,6 @@ class Conversations:
         if kind is ConversationKind.DIRECT:
             conversation_id = ids.derived_id("cnv", "direct", *sorted((creator_id, others[0])))
         elif client_id is not None:
-            valid_client_id(client_id, ("input", "clientConversationId"))
             conversation_id = ids.derived_id("cnv", "client", creator_id, client_id)
         else:
             conversation_id = ids.new_id("cnv")
@@ -187,10 +194,11 @@ class Conversations:
 
     async def update(self, actor_id: str, conversation_id: str, changes: ConversationChanges) -> Snapshot:
         """Change the title, or archive the conversation for all; what is so already stays as it is."""
-        if (title := changes.get("title")) is not None:
-            changes = {**changes, "title": _valid_title(title)}
+        given = ConversationChange.of(**changes).model_dump(exclude_unset=True)
         log = await self._for_member(actor_id, conversation_id)
-        await self._append(log, actor_id, conversation_change(actor_id, changes), concerns=(actor_id,))
+        await self._append(
+            log, actor_id, conversation_change(actor_id, cast("ConversationChanges", given)), concerns=(actor_id,)
+        )
         return _snapshot(log)
 
     async def add_members(self, actor_id: str, conversation_id: str, user_ids: Sequence[str]) -> Snapshot:
@@ -200,8 +208,7 @@ class Conversations:
         """
         log = await self._for_member(actor_id, conversation_id)
         require_adder(log.state, actor_id)
-        _require_few(user_ids, ("input", "userIds"))
-        wanted = list(dict.fromkeys(user_ids))
+        wanted = list(dict.fromkeys(NewMembers.of(user_ids=user_ids).user_ids))
         await self._require_users(wanted, ("input", "userIds"))
         await self._require_unblocked(actor_id, wanted, ("input", "userIds"))
         await log.load_members(wanted)
@@ -255,13 +262,30 @@ class Conversations:
 
     async def _require_users(self, user_ids: Sequence[str], path: tuple[str, ...]) -> None:
         found = await self._users.get_many([user_id for user_id in user_ids if ids.kind(user_id) == "usr"])
-        if any(user_id not in found for user_id in user_ids):
+        # Whose account was erased is nobody to begin anything with.
+        if any(user_id not in found or found[user_id].erased_at is not None for user_id in user_ids):
             raise NotFound("There is no such user.", path)
 
     async def _require_unblocked(self, actor_id: str, user_ids: Sequence[str], path: tuple[str, ...]) -> None:
         """Refuse whoever was blocked by one of these users, in the words for a user that is missing."""
         if await self._blocks.blockers(actor_id, user_ids):
             raise NotFound("There is no such user.", path)
+
+
+def _key(at: datetime, conversation_id: str) -> str:
+    return f"{at.timestamp() * 1_000:013.0f}.{conversation_id}"
+
+
+def _conversation_in(key: str) -> str:
+    return key.partition(".")[2]
+
+
+def _place(cursor: str, argument: str) -> str:
+    """Return the key of a cursor."""
+    key = key_of(cursor, argument)
+    if not _KEY.fullmatch(key):
+        raise BadUserInput(f"`{argument}` is not a cursor.")
+    return key
 
 
 def _snapshot(log: Log) -> Snapshot:
@@ -276,29 +300,3 @@ def _snapshot(log: Log) -> Snapshot:
         member_count=conversation.member_count,
         last_sequence=log.sequence,
     )
-
-
-# ---------------------------------------------------------------- input
-
-
-def valid_client_id(value: str, path: tuple[str, ...]) -> str:
-    """Return an id made by a client: 1 to 64 printable ASCII characters.
-
-    Raises:
-        InvalidInput: it is anything else.
-    """
-    if not 1 <= len(value) <= 64 or not value.isascii() or not value.isprintable():
-        raise InvalidInput("An id has 1 to 64 printable ASCII characters.", path)
-    return value
-
-
-def _require_few(user_ids: Sequence[str], path: tuple[str, ...]) -> None:
-    if len(user_ids) > USERS_IN_A_CALL:
-        raise InvalidInput(f"At most {USERS_IN_A_CALL} people at once.", path)
-
-
-def _valid_title(title: str) -> str:
-    text = unicodedata.normalize("NFC", title).strip()
-    if not 1 <= len(text) <= TITLE_LENGTH or not text.isprintable():
-        raise InvalidInput(f"A title has 1 to {TITLE_LENGTH} printable characters.", ("input", "title"))
-    return text

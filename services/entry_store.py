@@ -5,16 +5,9 @@ An entry never changes, but for the `state` beside a sent message, and for the w
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.entries import (
-    MAX_SEQUENCE,
-    Entry,
-    MessageEdited,
-    MessageSent,
-    entry_id,
-    from_document,
-    to_document,
-)
+from services.entries import MAX_SEQUENCE, Entry, MessageEdited, MessageSent, entry_id, from_document, to_document
 from services.mongo import Database, Document
+from services.paging import find_items
 
 
 class EntryStore:
@@ -76,10 +69,23 @@ class EntryStore:
         assert isinstance(edit, MessageEdited)
         return edit.previous_edit
 
+    async def newest_message(self, conversation_id: str, *, after: int) -> MessageSent | None:
+        """Return the newest message above a place, or None where there is none."""
+        bounds = _range(conversation_id, after, MAX_SEQUENCE)["_id"]
+        found = await find_items(self._entries, bounds, 1, descending=True, is_item=is_sent)
+        entry = from_document(found[0]) if found else None
+        assert entry is None or isinstance(entry, MessageSent)
+        return entry
+
     async def head(self, conversation_id: str) -> Entry | None:
         """Return the newest entry, or None where there is no such log."""
         newest = await self.read(conversation_id, after=0, limit=1, newest=True)
         return newest[0] if newest else None
+
+
+def is_sent(document: Document) -> bool:
+    """Whether a document is a message's."""
+    return bool(document["kind"] == MessageSent.kind)
 
 
 def _range(conversation_id: str, after: int, upto: int) -> Document:

@@ -3,8 +3,6 @@
 import re
 import unicodedata
 
-from services.errors import InvalidInput
-
 # Only ASCII is left after normalisation, so no letter of another script can be taken for one of these.
 _SHAPE = re.compile("[a-z0-9_.]{2,32}")
 _DISPLAY_NAME_LENGTH = 64
@@ -30,21 +28,31 @@ def normalised(handle: str) -> str | None:
     return form if _SHAPE.fullmatch(form) else None
 
 
+def valid(handle: str) -> str:
+    """Return the stored form of a handle.
+
+    Raises:
+        ValueError: nobody can have it.
+    """
+    form = normalised(handle)
+    if form is None:
+        raise ValueError("A handle has 2 to 32 of the characters a-z, 0-9, _ and .")
+    return form
+
+
 def display_name(text: str) -> str:
     """Return the stored form of a display name.
 
     Raises:
-        InvalidInput: it is empty, too long, or has characters that would disturb the text around it.
+        ValueError: it is empty, too long, or has characters that would disturb the text around it.
     """
     name = unicodedata.normalize("NFC", text).strip()
     if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
-        raise InvalidInput("The display name must have a visible character.", ("input", "displayName"))
+        raise ValueError("The display name must have a visible character.")
     if len(name) > _DISPLAY_NAME_LENGTH:
-        raise InvalidInput(
-            f"The display name must have at most {_DISPLAY_NAME_LENGTH} characters.", ("input", "displayName")
-        )
+        raise ValueError(f"The display name must have at most {_DISPLAY_NAME_LENGTH} characters.")
     if any(map(_is_control, name)):
-        raise InvalidInput("The display name must not have control characters.", ("input", "displayName"))
+        raise ValueError("The display name must not have control characters.")
     return name
 
 

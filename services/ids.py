@@ -6,6 +6,7 @@ begins with its user's, a message's with its conversation's. Clients treat all o
 
 import hashlib
 import re
+from datetime import datetime
 
 from ulid import ULID
 
@@ -16,12 +17,20 @@ _SHAPES = {
     "ses": re.compile(f"ses_{_KEY}_{_KEY}"),
     "pep": re.compile(f"pep_{_KEY}_{_KEY}"),
     "msg": re.compile(f"msg_{_KEY}_[0-9]{{12}}"),
+    "rep": re.compile(f"rep_{_KEY}"),
+    "aud": re.compile(f"aud_{_KEY}"),
 }
 
 
 def new_id(prefix: str) -> str:
     """Return a new id such as `usr_01k…`."""
     return f"{prefix}_{str(ULID()).lower()}"
+
+
+def id_at(prefix: str, time: datetime, chance: bytes) -> str:
+    """Return the id of something that came to be at a time; of equal times the ten bytes of chance decide."""
+    milliseconds = int(time.timestamp() * 1_000)
+    return f"{prefix}_{str(ULID.from_bytes(milliseconds.to_bytes(6) + chance)).lower()}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

@@ -20,6 +20,7 @@ class Bucket(StrEnum):
     MESSAGES = "messages"  # sends, of a user
     LIGHT = "light"  # what clients do without being asked, of a user; it counts in no other
     SOCKET = "socket"  # operations, of one socket
+    PLAIN = "plain"  # requests to one plain route, of an address; each process counts its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ _DEFAULTS: Final[dict[str, Rule | None]] = {
     Bucket.MESSAGES: Rule(30, 60),
     Bucket.LIGHT: Rule(120, 60),
     Bucket.SOCKET: Rule(50, 60),
+    Bucket.PLAIN: Rule(120, 60),
 }
 
 

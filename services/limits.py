@@ -111,6 +111,11 @@ class Allowance:
         self._seemed_light = False
         self._entered: Count | None = None  # what entering as a light operation has counted
 
+    @property
+    def address(self) -> str | None:
+        """Where the caller comes from; None where that plays no part."""
+        return self._caller.address
+
     async def enter(self, *, light: bool) -> None:
         """Count an operation before it is looked at, by what it seems to be.
 

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any, Self
 
@@ -18,9 +19,10 @@ from pymongo.errors import PyMongoError
 
 from services.append import ATTEMPT_SECONDS, Appender, Audience, Decide, Outbox, ReadBehindError
 from services.cache import Grant
-from services.entries import Entry, MessageChange, MessageSent
+from services.entries import Entry, MessageChange, MessageDeleted, MessageEdited, MessageSent
 from services.entry_store import EntryStore
-from services.log_cache import LogCache, News, Tail
+from services.gathering import Gathering
+from services.log_cache import Head, LogCache, News, Tail
 from services.mongo import Database
 from services.state import Member, Projections, State
 from services.tasks import Tasks, gather_some
@@ -58,6 +60,7 @@ class Log:
         self._read_at = -math.inf  # when the newest read began that was finished, by the event loop's clock
         self._next_refresh: asyncio.Task[None] | None = None  # asked for, not begun
         self._filling: asyncio.Task[None] | None = None
+        self._members = Gathering(self._read_members, logs.spawn)
         for entry in tail.entries:
             self._remember(entry)
 
@@ -142,10 +145,12 @@ class Log:
         """Have the end of the log remembered, by all processes."""
         try:
             await self.tail()
+            said_at = await self.said_at()
         except PyMongoError:
             return  # another reader will do it
         if self._newest:
-            self._logs.cache.put(self.conversation_id, grant, Tail(self.state, list(self._newest)[-TAIL:]))
+            tail = Tail(self.state, list(self._newest)[-TAIL:])
+            self._logs.cache.put(self.conversation_id, grant, tail, said_at)
 
     async def tail(self) -> None:
         """Have the newest entries in memory, as many as a page of messages usually takes.
@@ -210,11 +215,22 @@ class Log:
             raise ReadBehindError(f"{self.conversation_id}: {len(entries)} of {upto - after} entries read")
         return entries
 
+    async def said_at(self) -> datetime | None:
+        """Return when the newest message was sent that this process has seen, None where there is none.
+
+        Raises:
+            PyMongoError: MongoDB had to be asked, and did not answer.
+        """
+        newest = next((entry for entry in reversed(self._newest) if isinstance(entry, MessageSent)), None)
+        if newest is None and self.remembered_after > 0:
+            newest = await self._logs.entries.newest_message(self.conversation_id, after=0)
+        return None if newest is None else newest.at
+
     async def load_members(self, user_ids: Iterable[str]) -> None:
         """Make the memberships of these users known to `state`."""
-        missing = [user_id for user_id in user_ids if user_id not in self.state.members]
-        if not missing:
-            return
+        await self._members.get(user_id for user_id in user_ids if user_id not in self.state.members)
+
+    async def _read_members(self, missing: list[str]) -> dict[str, Member | None]:
         control = self.state.control
         known = await self._logs.cache.members(self.conversation_id, missing, control=control)
         self._logs.cache.counted("members", hit=len(known) == len(missing))
@@ -225,6 +241,7 @@ class Log:
             self._logs.cache.put_members(self.conversation_id, read, control=control)
             known |= read
         self.state = self.state.with_members(known)
+        return known
 
     async def member(self, user_id: str) -> Member | None:
         """Return a user's active membership as of what this process has seen; None for whoever is not in."""
@@ -296,8 +313,19 @@ class Log:
         if isinstance(entry, MessageChange) and (index := self._index(entry.message)) >= 0:
             message = self._newest[index]
             assert isinstance(message, MessageSent)
-            self._newest[index] = entry.applied_to(message)
+            self._newest[index] = message = entry.applied_to(message)
+            if isinstance(entry, MessageDeleted):
+                self._forget_words(message)
         self._newest.append(entry)
+
+    def _forget_words(self, message: MessageSent) -> None:
+        """Keep nothing of what a deleted message said later: what is in memory is handed on to Redis."""
+        edit = message.state.newest_edit
+        while (index := self._index(edit)) >= 0:
+            edited = self._newest[index]
+            assert isinstance(edited, MessageEdited)  # a message names its newest edit, and each edit the one before it
+            self._newest[index] = replace(edited, body=None, mentions=())
+            edit = edited.previous_edit
 
     async def _fill_hole(self) -> None:
         try:
@@ -384,6 +412,28 @@ class Logs:
                 await (await self.get(conversation_id)).tail()
 
         await gather_some(warm(conversation_id) for conversation_id in conversation_ids)
+
+    async def heads(self, conversation_ids: Iterable[str]) -> dict[str, Head]:
+        """Return the heads of conversations as anybody was told of them; from Redis where it can.
+
+        Raises:
+            PyMongoError: MongoDB had to be asked, and did not answer.
+        """
+        wanted = list(conversation_ids)
+        found = await self.cache.heads(wanted)
+        missing = [key for key in wanted if key not in found]
+        for key in wanted:
+            self.cache.counted("heads", hit=key in found)
+
+        async def head(conversation_id: str) -> Head:
+            log = await self.get(conversation_id)
+            await log.refresh()
+            conversation = log.state.conversation
+            archived = conversation is not None and conversation.archived_at is not None
+            return Head(said_at=await log.said_at(), archived=archived)
+
+        read = await gather_some(head(key) for key in missing)
+        return found | dict(zip(missing, read, strict=True))
 
     def keep(self, log: Log) -> None:
         """Keep a log that has come to exist."""

@@ -5,8 +5,10 @@ metadata there; and a sorted set of runs of entries, without a hole, up to that 
 everybody who listens, in one step.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import bson
@@ -19,6 +21,7 @@ from services.entries import (
     MemberRemoved,
     MemberRoleChanged,
     MessageDeleted,
+    MessageSent,
     entries_in,
     to_bytes,
 )
@@ -27,6 +30,7 @@ from services.redis import Script
 from services.state import Conversation, Member, State
 
 CHANNEL: Final = "parley:log:"
+RECEIPT_KEYS: Final = ("receipts", "floor")  # the kinds of keys that have all members' receipts
 TAIL: Final = 256  # entries that are remembered at least, where there are as many
 FROM_NOTHING: Final = -1  # what a process that knows nothing of a log says that it has seen
 
@@ -55,7 +59,7 @@ _PUT = Script("""
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'first', ARGV[3], 'last', ARGV[4],
-  'control', ARGV[5], 'membership', ARGV[5], 'conversation', ARGV[6])
+  'control', ARGV[5], 'membership', ARGV[5], 'conversation', ARGV[6], 'said', ARGV[9])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[8])
 redis.call('EXPIRE', KEYS[2], ARGV[8])
@@ -66,7 +70,7 @@ _TELL = Script(f"""
 local channel, run, first, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local control, conversation, membership = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 if channel ~= '' then redis.call('PUBLISH', channel, run) end
-if membership > 0 then redis.call('DEL', KEYS[3]) end
+if membership > 0 then redis.call('DEL', KEYS[3], KEYS[4]) end
 local found = redis.call('HMGET', KEYS[1], 'last', 'first')
 local stored = tonumber(found[1])
 if not stored or ARGV[8] == '1' then
@@ -80,8 +84,9 @@ redis.call('ZADD', KEYS[2], last, run)
 if control > 0 then redis.call('HSET', KEYS[1], 'control', control, 'conversation', conversation) end
 if membership > 0 then
   redis.call('HSET', KEYS[1], 'membership', membership)
-  redis.call('HDEL', KEYS[1], unpack(ARGV, 9))
+  redis.call('HDEL', KEYS[1], unpack(ARGV, 10))
 end
+if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'said', ARGV[9]) end
 if last - tonumber(found[2]) > {2 * TAIL} then
   local old = redis.call('ZREVRANGEBYSCORE', KEYS[2], last - {TAIL}, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if old[2] then
@@ -89,6 +94,10 @@ if last - tonumber(found[2]) > {2 * TAIL} then
     redis.call('HSET', KEYS[1], 'first', tonumber(old[2]) + 1)
   end
 end
+""")
+_HEAD = Script("""
+local found = redis.call('HMGET', KEYS[1], 'generation', 'said', 'conversation')
+if found[1] == ARGV[1] then return {found[2], found[3]} end
 """)
 _MEMBERS = Script("""
 local found = redis.call('HMGET', KEYS[1], 'generation', 'control')
@@ -102,7 +111,7 @@ if found[1] == ARGV[1] and tonumber(ARGV[2]) >= tonumber(found[2]) then
   redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 end
 """)
-SCRIPTS: Final = (_READ, _PUT, _TELL, _MEMBERS, _PUT_MEMBERS)
+SCRIPTS: Final = (_READ, _PUT, _TELL, _HEAD, _MEMBERS, _PUT_MEMBERS)
 
 _OUTSIDER = b""  # what is remembered of a user who is not in
 
@@ -113,6 +122,14 @@ class Tail:
 
     state: State
     entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a list of conversations goes by."""
+
+    said_at: datetime | None  # when the newest message was sent; None where nothing was said
+    archived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +169,25 @@ class LogCache:
             return None
         return News(last, entries)
 
-    def put(self, conversation_id: str, grant: Grant, tail: Tail) -> None:
-        """Have the end of a log remembered that was read after the grant was given."""
+    async def heads(self, conversation_ids: Sequence[str]) -> dict[str, Head]:
+        """Return the heads of those of these conversations that are remembered."""
+        generation = self._cache.trust.generation
+        if generation is None:
+            return {}
+        replies = await asyncio.gather(
+            *(self._cache.asked(_HEAD, self._keys(key)[:1], generation) for key in conversation_ids)
+        )
+        return {
+            key: Head(said_at=_time(reply[0]), archived=decoded(reply[1]).get("archivedAt") is not None)
+            for key, reply in zip(conversation_ids, replies, strict=True)
+            if reply is not None
+        }
+
+    def put(self, conversation_id: str, grant: Grant, tail: Tail, said_at: datetime | None) -> None:
+        """Have the end of a log remembered that was read after the grant was given.
+
+        `said_at` is when the newest message was sent, for where none is in the tail.
+        """
         conversation = tail.state.conversation
         assert conversation is not None  # only existing logs are put
         self._cache.redis.send(
@@ -169,6 +203,7 @@ class LogCache:
             bson.encode(conversation.model_dump_doc()),
             to_bytes(tail.entries),
             life(),
+            _said(tail.entries) or _milliseconds(said_at),
         )
 
     async def tell(self, conversation_id: str, entries: Sequence[Entry], state: State) -> int | None:
@@ -245,12 +280,26 @@ class LogCache:
             bson.encode(state.conversation.model_dump_doc()) if control else b"",
             membership,
             int(drop),
+            _said(entries),
             *(f"member:{user_id}" for user_id in changed),
         )
         return None if reply is None else int(reply)
 
     def _keys(self, conversation_id: str) -> list[str]:
-        return [self._cache.key(kind, conversation_id) for kind in ("log", "tail", "receipts")]
+        return [self._cache.key(kind, conversation_id) for kind in ("log", "tail", *RECEIPT_KEYS)]
+
+
+def _said(entries: Sequence[Entry]) -> str:
+    """Return when the newest message of a run was sent; nothing where there is none."""
+    return _milliseconds(next((entry.at for entry in reversed(entries) if isinstance(entry, MessageSent)), None))
+
+
+def _milliseconds(at: datetime | None) -> str:
+    return "" if at is None else f"{at.timestamp() * 1_000:.0f}"
+
+
+def _time(milliseconds: bytes | None) -> datetime | None:
+    return datetime.fromtimestamp(int(milliseconds) / 1_000, UTC) if milliseconds else None
 
 
 def _users_in(entry: Entry) -> Iterable[str]:

@@ -15,9 +15,10 @@ from services.entries import (
     MemberRole,
     MemberRoleChanged,
 )
-from services.errors import ChatError, Forbidden, InvalidInput, NotFound
+from services.errors import ChatError, Conflict, Forbidden, InvalidInput, NotFound
 from services.state import Conversation, Member, State
 
+PAIR = 2  # members of a direct conversation, until the account of one is erased
 GROUP_MEMBERS = 500
 
 _CONVERSATION = ("input", "conversationId")
@@ -73,6 +74,8 @@ def require_writer(conversation: Conversation, member: Member, path: tuple[str, 
     """
     if conversation.archived_at is not None:
         raise Forbidden("The conversation is archived.", path)
+    if conversation.kind is ConversationKind.DIRECT and conversation.member_count < PAIR:
+        raise Forbidden("The other person is no longer here.", path)
     if conversation.kind is ConversationKind.CHANNEL and member.role is MemberRole.MEMBER:
         raise Forbidden("Only owners and moderators write in a channel.", path)
 
@@ -140,6 +143,27 @@ def departure(actor_id: str) -> Decide:
     return decide
 
 
+def leaving_for_good(user_id: str, heir_id: str | None) -> Decide:
+    """Return the decision with which an account that is erased leaves, also a direct conversation.
+
+    A last owner first makes the heir one, if there is any other member: so the decision may be needed twice.
+    """
+
+    def decide(state: State) -> Draft:
+        conversation, member = state.conversation, state.members[user_id]
+        if conversation is None or member is None:
+            raise Unneeded
+        is_needed = member.role is MemberRole.OWNER and conversation.owner_count == 1 and conversation.member_count > 1
+        if not is_needed or conversation.kind is ConversationKind.DIRECT:
+            return Draft(MemberRemoved, user_id, {"user_id": user_id, "role": member.role})
+        heir = None if heir_id is None else state.members[heir_id]
+        if heir is None:
+            raise Conflict("Somebody else has to become an owner first.")
+        return Draft(MemberRoleChanged, user_id, _role_fields(heir, MemberRole.OWNER))
+
+    return decide
+
+
 def role_change(actor_id: str, user_id: str, role: MemberRole) -> Decide:
     """Return the decision to give a member, perhaps oneself, another role."""
 
@@ -153,14 +177,7 @@ def role_change(actor_id: str, user_id: str, role: MemberRole) -> Decide:
         # Also where nobody else is in: as a moderator they could add others, who would then be without an owner.
         if member.role is MemberRole.OWNER and conversation.owner_count == 1:
             raise Forbidden("The last owner cannot step down.", ("input", "role"))
-        fields = {
-            "user_id": user_id,
-            "role": role,
-            "previous_role": member.role,
-            "joined_sequence": member.joined_sequence,
-            "joined_at": member.joined_at,
-        }
-        return Draft(MemberRoleChanged, actor_id, fields)
+        return Draft(MemberRoleChanged, actor_id, _role_fields(member, role))
 
     return decide
 
@@ -181,6 +198,16 @@ def conversation_change(actor_id: str, changes: ConversationChanges) -> Decide:
         return Draft(ConversationChanged, actor_id, {"title": title, "archived": archived})
 
     return decide
+
+
+def _role_fields(member: Member, role: MemberRole) -> dict[str, object]:
+    return {
+        "user_id": member.user_id,
+        "role": role,
+        "previous_role": member.role,
+        "joined_sequence": member.joined_sequence,
+        "joined_at": member.joined_at,
+    }
 
 
 def _manager(state: State, actor_id: str) -> tuple[Conversation, Member]:

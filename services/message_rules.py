@@ -126,6 +126,30 @@ def unreacting(actor_id: str, message: int, emoji: str) -> Decide:
     return decide
 
 
+def erasing(sender_id: str, message: int) -> Decide:
+    """Return the decision to delete a message whose sender's account is erased, wherever it is and whoever is in."""
+
+    def decide(state: State) -> Draft:
+        sent = state.messages.get(message)
+        if sent is None or sent.actor_id != sender_id or sent.state.deleted_at is not None:
+            raise Unneeded
+        return _change(MessageDeleted, sender_id, message)
+
+    return decide
+
+
+def unreacting_for_good(user_id: str, message: int, emoji: str) -> Decide:
+    """Return the decision to take a reaction of an account away that is erased."""
+
+    def decide(state: State) -> Draft:
+        sent = state.messages.get(message)
+        if sent is None or user_id not in sent.state.reacted(emoji):
+            raise Unneeded
+        return _change(ReactionRemoved, user_id, message, emoji=emoji)
+
+    return decide
+
+
 def pinning(actor_id: str, message: int) -> Decide:
     def decide(state: State) -> Draft:
         conversation, sent = _pinnable(state, actor_id, message)

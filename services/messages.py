@@ -11,11 +11,11 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from services import ids
 from services.append import Decide
-from services.clock import now
-from services.content import names_in, valid_attachments, valid_body, valid_emoji, valid_reason
-from services.conversations import valid_client_id
+from services.content import names_in
 from services.entries import MessageEdited, MessageSent, entry_id, from_document
+from services.entry_store import is_sent
 from services.errors import CommitUnknown, Conflict, Forbidden, NotFound, RateLimited, UserError
+from services.inputs import MessageEdit, NewMessage, NewReaction
 from services.log import Log, Logs
 from services.membership import Unneeded
 from services.message_rules import (
@@ -32,7 +32,7 @@ from services.message_rules import (
 )
 from services.message_state import Attachment, Reaction
 from services.mongo import Collection, Database, Document
-from services.paging import Page, Window, find_items, read_page
+from services.paging import Page, Window, read_page
 from services.positions import Position, sequence_in
 from services.senders import Senders
 from services.state import Conversation, Member
@@ -101,7 +101,6 @@ class Messages:
     def __init__(self, database: Database, logs: Logs, users: Users, senders: Senders, epoch: int) -> None:
         self._entries: Collection = database["entries"]
         self._sends: Collection = database["sends"]
-        self._reports: Collection = database["reports"]
         self._logs = logs
         self._users = users
         self._senders = senders
@@ -119,6 +118,13 @@ class Messages:
         member = await log.member(viewer_id)
         if member is None or sequence < member.joined_sequence:
             return None
+        return await self._shown(log, sequence)
+
+    async def shown(self, message_id: str) -> Message | None:
+        """Return a message as it is now, for somebody who was already found to be allowed to."""
+        conversation_id, sequence = ids.message_place(message_id)
+        log = await self._logs.get(conversation_id)
+        await log.refresh()
         return await self._shown(log, sequence)
 
     async def get_many(self, places: Sequence[Place]) -> dict[Place, Message]:
@@ -167,7 +173,7 @@ class Messages:
             window,
             key=key,
             item=item,
-            is_item=_is_sent,
+            is_item=is_sent,
         )
 
     async def _recent_page(self, log: Log, low: int, window: Window) -> Page[Message] | None:
@@ -206,9 +212,8 @@ class Messages:
         if page is not None:
             return page.items[0][1] if page.items else None
         await log.settle()
-        bounds = {"$gt": entry_id(conversation_id, member.joined_sequence), "$lt": f"{conversation_id}:~"}
-        found = await find_items(self._entries, bounds, 1, descending=True, is_item=_is_sent)
-        return message_of(_sent_in(found[0])) if found else None
+        found = await self._logs.entries.newest_message(conversation_id, after=member.joined_sequence)
+        return None if found is None else message_of(found)
 
     async def pinned(self, viewer_id: str, conversation_id: str) -> list[Message]:
         """Return the pinned messages that the viewer may read, the newest pin first; none for an outsider."""
@@ -252,9 +257,8 @@ class Messages:
             Forbidden: the sender is in it but may not write.
             Conflict: the client id was used for another message.
         """
-        body = valid_body(body)
-        attachments = valid_attachments(attachments)
-        valid_client_id(client_message_id, ("input", "clientMessageId"))
+        given = NewMessage.of(body=body, client_message_id=client_message_id, attachments=attachments)
+        body, attachments = given.body, tuple(Attachment(**dict(attachment)) for attachment in given.attachments)
         if ids.kind(conversation_id) != "cnv":
             raise NotFound("There is no such conversation.", ("input", "conversationId"))
         reply_to = None if reply_to_id is None else _quoted(reply_to_id, conversation_id)
@@ -325,7 +329,7 @@ class Messages:
             Forbidden: it is somebody else's, or deleted.
             Conflict: its version is not the one expected.
         """
-        body = valid_body(body)
+        body = MessageEdit.of(body=body).body
         names, barred = await self._meant(body), await self._barred(actor_id, message_id)
 
         def rule(sequence: int) -> Decide:
@@ -339,12 +343,12 @@ class Messages:
 
     async def react(self, actor_id: str, message_id: str, emoji: str) -> Message:
         """Add the actor's reaction; one that is there already changes nothing. Raises as `edit` does."""
-        emoji = valid_emoji(emoji)
+        emoji = NewReaction.of(emoji=emoji).emoji
         return await self._change(actor_id, message_id, lambda sequence: reacting(actor_id, sequence, emoji))
 
     async def unreact(self, actor_id: str, message_id: str, emoji: str) -> Message:
         """Take the actor's reaction away; one that is not there changes nothing. Raises as `edit` does."""
-        emoji = valid_emoji(emoji)
+        emoji = NewReaction.of(emoji=emoji).emoji
         return await self._change(actor_id, message_id, lambda sequence: unreacting(actor_id, sequence, emoji))
 
     async def pin(self, actor_id: str, message_id: str) -> Message:
@@ -354,23 +358,6 @@ class Messages:
     async def unpin(self, actor_id: str, message_id: str) -> Message:
         """Unpin a message; one that is not pinned stays so. Raises as `edit` does."""
         return await self._change(actor_id, message_id, lambda sequence: unpinning(actor_id, sequence))
-
-    async def report(self, reporter_id: str, message_id: str, reason: str) -> None:
-        """Note for the operators that something is wrong with a message; a user's first report of it stands.
-
-        Raises:
-            InvalidInput: the reason is empty or too long.
-            NotFound: there is no such message for the reporter.
-        """
-        reason = valid_reason(reason)
-        message = await self.visible(reporter_id, message_id)
-        if message is None:
-            raise _no_such_message()
-        report = {"_id": f"{message_id}:{reporter_id}", "version": message.version, "reason": reason, "at": now()}
-        try:
-            await self._reports.insert_one(report)
-        except DuplicateKeyError:
-            return
 
     async def _change(
         self, actor_id: str, message_id: str, rule: Callable[[int], Decide], *, concerns: Iterable[str] = ()
@@ -425,10 +412,6 @@ class Messages:
         names = names_in(body)
         found = await self._users.ids_of({form for forms in names for form in forms})
         return [[found[form] for form in forms if form in found] for forms in names]
-
-
-def _is_sent(document: Document) -> bool:
-    return bool(document["kind"] == MessageSent.kind)
 
 
 def _sent_in(document: Document) -> MessageSent:

@@ -5,7 +5,7 @@ seconds, and the callers after the first few nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from pymongo.results import UpdateResult
 
 from services.breakers import Breaker, CircuitOpenError
 from services.config import Settings
+from services.retries import RetryBudget
 
 type Document = dict[str, Any]
 
@@ -32,31 +33,34 @@ WRITE_SECONDS = 5.0
 class Collection:
     """One collection; its methods raise PyMongoError, AutoReconnect among them when MongoDB does not answer in time."""
 
-    def __init__(self, collection: AsyncIOMotorCollection[Document], breaker: Breaker) -> None:
+    def __init__(self, collection: AsyncIOMotorCollection[Document], breaker: Breaker, retries: RetryBudget) -> None:
         self.name = collection.name
         self._collection = collection
         self._breaker = breaker
+        self._retries = retries
 
     async def find_one(self, query: Document) -> Document | None:
         """Return a document that fulfils the query."""
-        async with self._call(READ_SECONDS):
-            document: Document | None = await self._collection.find_one(query)
-            return document
+        return await self._read(lambda: self._collection.find_one(query))
 
     async def find(self, query: Document, *, limit: int = 0, descending: bool = False) -> list[Document]:
         """Return the documents that fulfil the query, in the order of their ids; at most `limit` if that is not 0."""
-        async with self._call(READ_SECONDS):
+
+        def find() -> Awaitable[list[Document]]:
             cursor = self._collection.find(query).sort("_id", -1 if descending else 1).limit(limit)
-            documents: list[Document] = await cursor.to_list(None)
-            return documents
+            found: Awaitable[list[Document]] = cursor.to_list(None)
+            return found
+
+        return await self._read(find)
 
     async def find_many(self, ids: Sequence[str]) -> dict[str, Document]:
         """Return the documents of these ids that exist, by id."""
         if not ids:
             return {}
-        async with self._call(READ_SECONDS):
-            documents = await self._collection.find({"_id": {"$in": list(ids)}}).to_list(len(ids))
-            return {document["_id"]: document for document in documents}
+        documents: list[Document] = await self._read(
+            lambda: self._collection.find({"_id": {"$in": list(ids)}}).to_list(len(ids))
+        )
+        return {document["_id"]: document for document in documents}
 
     async def insert_one(self, document: Document) -> None:
         """Insert a document."""
@@ -105,6 +109,17 @@ class Collection:
         async with self._call(WRITE_SECONDS):
             return bool((await self._collection.delete_one(query)).deleted_count)
 
+    async def _read[T](self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read, and once more where the connection broke: a failover costs a moment, and an outage no second load."""
+        async with self._call(READ_SECONDS):
+            self._retries.note_call()
+            try:
+                return await read()
+            except AutoReconnect:
+                if not self._retries.take():
+                    raise
+            return await read()
+
     @asynccontextmanager
     async def _call(self, seconds: float) -> AsyncIterator[None]:
         try:
@@ -127,7 +142,7 @@ class Database:
             settings.mongo_url,
             # Log appends settle a lost outcome themselves; a driver that retried behind their back would hide it.
             retryWrites=False,
-            retryReads=True,
+            retryReads=False,  # nor reads: they have a budget for that
             serverSelectionTimeoutMS=SELECTION_MS,
             connectTimeoutMS=SELECTION_MS,
             socketTimeoutMS=int(WRITE_SECONDS * 1_000),
@@ -142,10 +157,11 @@ class Database:
             read_concern=ReadConcern("majority"),
         )
         self._breaker = Breaker("mongodb", (ConnectionFailure,))
+        self._retries = RetryBudget()
 
     def __getitem__(self, name: str) -> Collection:
         """Return a collection."""
-        return Collection(self._database[name], self._breaker)
+        return Collection(self._database[name], self._breaker, self._retries)
 
     async def ping(self) -> None:
         """Ask MongoDB for a sign of life, whatever the breaker thinks of it.

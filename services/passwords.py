@@ -21,18 +21,24 @@ _MAX_WAITING = 64  # about a second's work for two threads; whoever comes then i
 _RETRY_AFTER_MS = 1_000
 
 
-def check_new(password: str, *, handle: str, path: tuple[str, ...] = ("input", "password")) -> None:
-    """Check a password that somebody chose.
+def valid_new(password: str) -> str:
+    """Return a password that somebody chose.
 
     Raises:
-        InvalidInput: it is too short, too long or too easy.
+        ValueError: it is too short or too long.
     """
-    form = unicodedata.normalize("NFC", password)
-    if not _MIN_LENGTH <= len(form) <= _MAX_LENGTH:
-        raise InvalidInput(f"A password has {_MIN_LENGTH} to {_MAX_LENGTH} characters.", path)
-    if any(unicodedata.category(character) == "Cs" for character in form):
-        raise InvalidInput("The password has characters that are no text.", path)
-    if handles.normalised(form) == handle:
+    if not _MIN_LENGTH <= len(unicodedata.normalize("NFC", password)) <= _MAX_LENGTH:
+        raise ValueError(f"A password has {_MIN_LENGTH} to {_MAX_LENGTH} characters.")
+    return password
+
+
+def require_unlike(password: str, *, handle: str, path: tuple[str, ...] = ("input", "password")) -> None:
+    """Refuse a password that everybody sees.
+
+    Raises:
+        InvalidInput: it is the handle.
+    """
+    if handles.normalised(password) == handle:
         raise InvalidInput("The password must not be the handle.", path)
 
 

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.cache import Cache
+from services.gathering import Gathering
 from services.mongo import Document, parsed
 from services.users import ProfileChanges, User, Users
 
 _KIND: Final = "user"
+_SECRETS: Final[Document] = {"passwordHash": "", "identity": None}
 
 
 class Profiles:
@@ -16,6 +18,7 @@ class Profiles:
     def __init__(self, users: Users, cache: Cache) -> None:
         self._users = users
         self._cache = cache
+        self._reads = Gathering(self._read, cache.spawn)
 
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, User]:
         """Return those of these users that exist, by id; as of the newest change by `update`.
@@ -23,7 +26,7 @@ class Profiles:
         Raises:
             PyMongoError: MongoDB had to be asked, and did not answer.
         """
-        found = await self._cache.get_many(_KIND, user_ids, self._read)
+        found = await self._cache.get_many(_KIND, user_ids, self._reads.get)
         return {user_id: user for user_id, document in found.items() if (user := parsed(User, document))}
 
     async def update(self, user_id: str, changes: ProfileChanges) -> User:
@@ -33,9 +36,17 @@ class Profiles:
             CommitUnknown: it is not sure that the next read shows it.
         """
         user = await self._users.update_profile(user_id, changes)
-        await self._cache.forget(self._cache.key(_KIND, user_id))
+        await self.forget(user_id)
         return user
+
+    async def forget(self, user_id: str) -> None:
+        """See to it that nobody is shown any more what a person was before a change.
+
+        Raises:
+            CommitUnknown: that is not sure.
+        """
+        await self._cache.forget(self._cache.key(_KIND, user_id))
 
     async def _read(self, user_ids: list[str]) -> dict[str, Document]:
         found = await self._users.get_many(user_ids)
-        return {user_id: {**user.model_dump_doc(), "passwordHash": ""} for user_id, user in found.items()}
+        return {user_id: {**user.model_dump_doc(), **_SECRETS} for user_id, user in found.items()}

@@ -8,7 +8,7 @@ from typing import Final
 
 from pymongo.errors import DuplicateKeyError
 
-from services.audit import Audit, Repair, Violation
+from services.fsck import Fsck, Repair, Violation
 from services.mongo import Database
 
 ROUNDS: Final = 20  # looks at one conversation; a live one may move in each
@@ -22,7 +22,7 @@ class Rebuild:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._audit = Audit(database, pause_seconds=0)
+        self._fsck = Fsck(database, pause_seconds=0)
         self.written = 0  # documents
 
     async def all(self) -> list[Violation]:
@@ -32,9 +32,9 @@ class Rebuild:
             PyMongoError: MongoDB did not answer; doing it again goes over it again.
         """
         left: list[Violation] = []
-        async for conversation_id in self._audit.conversation_ids():
+        async for conversation_id in self._fsck.conversation_ids():
             left += await self.conversation(conversation_id)
-        async for violation in self._audit.strays():
+        async for violation in self._fsck.strays():
             assert violation.repair is not None
             await self._write(violation.repair)
         if self.written:
@@ -50,7 +50,7 @@ class Rebuild:
         """
         found: dict[tuple[str, str], Violation] = {}
         for _ in range(ROUNDS):
-            before, found = found, await self._audit.look(conversation_id, strictly=True)
+            before, found = found, await self._fsck.look(conversation_id, strictly=True)
             repairs = [violation for violation in found.values() if violation.repair is not None]
             if not repairs:
                 break

@@ -9,32 +9,27 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from itertools import batched
 
 import bson
 from pymongo.errors import DuplicateKeyError
 
 from services import ids
-from services.cache import decoded
+from services.cache import Grant, decoded
 from services.clock import now
+from services.delivery import DeliveryStatus, Floor
 from services.errors import InvalidInput, NotFound
+from services.gathering import Gathering
 from services.log import Log, Logs
 from services.membership import active_member
 from services.mongo import Database, Document, parsed
-from services.receipt_cache import ReceiptCache
+from services.receipt_cache import DIGITS, ReceiptCache
 from services.state import Member, member_id
 
 READ_SIZE = 100  # documents in one read
 WHOLE_GROUP = 100  # members; in a larger conversation each hears of its own markers only
 
 _SEQUENCE = ("input", "upToSequence")
-
-
-class DeliveryStatus(StrEnum):
-    SENT = "SENT"
-    DELIVERED = "DELIVERED"
-    READ = "READ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +80,13 @@ class Receipts:
 
     def to_bytes(self) -> bytes:
         """Return the receipts as Redis remembers them: what has moved further compares as greater."""
-        document = {"joined": self.joined_sequence, **self.to_document()}
-        return f"{self.delivered.sequence:012d}{self.read.sequence:012d}".encode() + bson.encode(document)
+        places = (self.delivered.sequence, self.read.sequence, self.joined_sequence)
+        return "".join(f"{place:0{DIGITS}d}" for place in places).encode() + bson.encode(self.to_document())
 
     @classmethod
     def from_bytes(cls, conversation_id: str, user_id: str, value: bytes) -> "Receipts":
         """Return what Redis remembers."""
-        document = decoded(value[24:])
+        document = decoded(value[3 * DIGITS :])
 
         def marker(name: str) -> Marker:
             return Marker(sequence=document[name], at=document[f"{name}At"], before=document[f"{name}Before"])
@@ -99,7 +94,7 @@ class Receipts:
         return cls(
             conversation_id=conversation_id,
             user_id=user_id,
-            joined_sequence=document["joined"],
+            joined_sequence=int(value[2 * DIGITS : 3 * DIGITS]),
             delivered=marker("delivered"),
             read=marker("read"),
         )
@@ -162,14 +157,11 @@ class ReceiptMoved:
         )
 
 
-def status_of(sequence: int, sender_id: str, members: Iterable[Receipts]) -> DeliveryStatus:
-    """Return how far a message has come with all who were in before it, but its sender; SENT where that is nobody."""
-    statuses = [
-        member.status_of(sequence)
-        for member in members
-        if member.user_id != sender_id and member.joined_sequence < sequence
-    ]
-    return min(statuses, key=list(DeliveryStatus).index, default=DeliveryStatus.SENT)
+def floor_of(members: Iterable[Receipts]) -> Floor:
+    """Return where those stand who are the farthest behind."""
+    return Floor.of(
+        (member.user_id, member.delivered.sequence, member.read.sequence, member.joined_sequence) for member in members
+    )
 
 
 class ReceiptService:
@@ -180,6 +172,7 @@ class ReceiptService:
         self._members = database["members"]
         self._logs = logs
         self._cache = cache
+        self._reads: dict[str, Gathering[str, dict[str, Receipts]]] = {}  # of all members, by conversation
         self.on_moved: Callable[[ReceiptMoved], None] = lambda _: None  # called after markers were stored here
 
     async def mark(self, user_id: str, conversation_id: str, upto: int, *, read: bool) -> Receipts:
@@ -208,23 +201,49 @@ class ReceiptService:
         await self._cache.tell(conversation_id, user_id, after.to_bytes(), message)
         return after
 
-    async def of(self, conversation_id: str, user_ids: Sequence[str] | None = None) -> dict[str, Receipts]:
-        """Return the receipts of all active members, or of those that are named, by user; from Redis where it can."""
-        if user_ids is None:
-            found = await self._cache.all(conversation_id)
-        else:
-            found = await self._cache.some(conversation_id, list(user_ids))
+    async def of(self, conversation_id: str, user_ids: Sequence[str]) -> dict[str, Receipts]:
+        """Return the receipts of those of these users who are active members, by user; from Redis where it can."""
+        conversation = (await self._logs.get(conversation_id)).state.conversation
+        is_small = conversation is not None and conversation.member_count <= WHOLE_GROUP
+        found = await self._cache.some(conversation_id, user_ids, grantable=is_small)
         self._cache.counted(hit=isinstance(found, dict))
         if isinstance(found, dict):
             return {user_id: Receipts.from_bytes(conversation_id, user_id, value) for user_id, value in found.items()}
-        stored = await self.stored(conversation_id, user_ids)
-        if found is not None:
+        if not is_small:
+            return await self.stored(conversation_id, user_ids)
+        everybody = await self._put_all(conversation_id, found)
+        return {user_id: everybody[user_id] for user_id in user_ids if user_id in everybody}
+
+    async def floor(self, conversation_id: str) -> Floor:
+        """Return where those of all active members stand who are the farthest behind; from Redis where it can."""
+        found = await self._cache.floor(conversation_id)
+        self._cache.counted(hit=isinstance(found, Floor))
+        return found if isinstance(found, Floor) else floor_of((await self._put_all(conversation_id, found)).values())
+
+    async def _put_all(self, conversation_id: str, grant: Grant | None) -> dict[str, Receipts]:
+        """Return the receipts of all active members from MongoDB, and have Redis remember them where that is granted.
+
+        Whoever asks before a read begins is served by it.
+        """
+        reads = self._reads.get(conversation_id)
+        if reads is None:
+
+            async def read(_: list[str]) -> dict[str, dict[str, Receipts]]:
+                return {conversation_id: await self.stored(conversation_id)}
+
+            reads = self._reads[conversation_id] = Gathering(read, self._logs.spawn)
+        try:
+            stored = (await reads.get([conversation_id]))[conversation_id]
+        finally:
+            if reads.is_idle:
+                self._reads.pop(conversation_id, None)
+        if grant is not None:
             values = {user_id: receipts.to_bytes() for user_id, receipts in stored.items()}
-            self._cache.put(conversation_id, found, values)
+            self._cache.put(conversation_id, grant, values)
         return stored
 
     async def stored(self, conversation_id: str, user_ids: Sequence[str] | None = None) -> dict[str, Receipts]:
-        """Return the same from MongoDB."""
+        """Return the receipts of all active members, or of those that are named, by user; from MongoDB."""
         if user_ids is None:
             documents = await self._members.find({"_id": _range(conversation_id), "active": True})
         else:

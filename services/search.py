@@ -193,9 +193,8 @@ class _Found:
     async def _shown(self, candidates: list[Document]) -> list[Document]:
         """Return those of these that are in the log as they were found, and visible as of now."""
         places = {document["_id"]: _place(document["_id"]) for document in candidates}
-        for conversation_id, _ in places.values():
-            if conversation_id not in self._joined:
-                self._joined[conversation_id] = await self._visible_from(conversation_id)
+        new = [key for key in dict.fromkeys(key for key, _ in places.values()) if key not in self._joined]
+        self._joined |= zip(new, await gather_some(map(self._visible_from, new)), strict=True)
         visible = [
             (key, place)
             for key, place in places.items()

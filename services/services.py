@@ -13,7 +13,9 @@ from ulid import ULID
 
 from services import cache as caches
 from services import log_cache, presence_scripts, receipt_cache, typing, windows
+from services.accounts import Accounts
 from services.attendance import Attendance
+from services.audit import Audit
 from services.blocks import Blocks
 from services.bus import Bus
 from services.cache import Cache, Trust
@@ -21,9 +23,11 @@ from services.config import Settings
 from services.conversations import Conversations
 from services.egress import Egress
 from services.epoch import epoch_of
+from services.erasure import Erasures
 from services.failures import described
 from services.feeds import Feeds
 from services.health import HealthChecks
+from services.identities import Identities
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
 from services.last_seen import LastSeen
@@ -34,6 +38,7 @@ from services.messages import Messages
 from services.migration import make_indexes
 from services.mongo import Database
 from services.mutes import Mutes
+from services.oidc import Issuer
 from services.outbox import Outbox
 from services.passwords import Passwords
 from services.presence import PresenceService
@@ -45,6 +50,7 @@ from services.push_endpoints import PushEndpoints
 from services.receipt_cache import ReceiptCache
 from services.receipts import ReceiptService
 from services.redis import Redis
+from services.reports import Reports
 from services.revocations import Revocations
 from services.search import Search
 from services.senders import Senders
@@ -83,13 +89,18 @@ class Services:
     profiles: Profiles
     tokens: Tokens
     sessions: Sessions
+    identities: Identities
     revocations: Revocations
+    accounts: Accounts
+    erasures: Erasures
+    audit: Audit
     blocks: Blocks
     conversations: Conversations
     mutes: Mutes
     senders: Senders
     logs: Logs
     messages: Messages
+    reports: Reports
     search: Search
     receipts: ReceiptService
     unread: Unread
@@ -151,27 +162,33 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         presence_watch = await stack.enter_async_context(
             PresenceWatch(redis, bus, presence, reaper, times=times).running()
         )
+        sessions = Sessions(
+            database,
+            users=users,
+            passwords=passwords,
+            tokens=tokens,
+            revocations=revocations,
+            settings=settings,
+        )
         yield Services(
             settings=settings,
             instance=instance,
             users=users,
             profiles=profiles,
             tokens=tokens,
-            sessions=Sessions(
-                database,
-                users=users,
-                passwords=passwords,
-                tokens=tokens,
-                revocations=revocations,
-                settings=settings,
-            ),
+            sessions=sessions,
+            identities=Identities(database, users=users, sessions=sessions, issuer=_issuer(settings)),
             revocations=revocations,
+            accounts=Accounts(database, revocations.end),
+            erasures=Erasures(database, users=users, profiles=profiles, revocations=revocations, logs=logs),
+            audit=Audit(database),
             blocks=blocks,
             conversations=conversations,
             mutes=mutes,
             senders=senders,
             logs=logs,
             messages=messages,
+            reports=Reports(database, messages),
             search=Search(database, logs, inboxes, messages),
             receipts=receipts,
             unread=Unread(logs, receipts, inboxes, mutes),
@@ -193,6 +210,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 parts={"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping},
             ),
         )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Issuer(settings.oidc_issuer, settings.oidc_audience)
 
 
 async def _warm(logs: Logs, outbox: Outbox) -> None:

@@ -18,14 +18,17 @@ from odmantic import Field, Model
 from odmantic.config import ODMConfigDict
 
 from services import handles, ids, passwords
+from services.attempts import Attempts
+from services.audit import Audit, AuditEventKind
 from services.config import Settings
 from services.errors import Forbidden, InvalidCredentials, InvalidInput, NotFound, Overloaded, Unauthenticated
+from services.inputs import PasswordChange, Registration
 from services.mongo import Collection, Database, parsed
 from services.passwords import Passwords
 from services.resets import Resets
 from services.revocations import Ends, Revocations
 from services.tokens import Claims, Tokens
-from services.users import Role, User, Users, valid_handle
+from services.users import Role, User, Users
 
 # The reply with the new token may be lost, and two tabs may renew at once: both look like one token shown twice.
 _GRACE = timedelta(seconds=10)
@@ -149,6 +152,8 @@ class Sessions:
     ) -> None:
         self._sessions: Collection = database["sessions"]
         self._resets = Resets(database)
+        self._attempts = Attempts(database, enabled=settings.rate_limits.are_on)
+        self._audit = Audit(database)
         self._users = users
         self._passwords = passwords
         self._tokens = tokens
@@ -165,34 +170,38 @@ class Sessions:
             InvalidInput: a part of the input is not allowed.
             Conflict: the handle is taken.
         """
-        form = valid_handle(handle)
+        given = Registration.of(handle=handle, password=password, display_name=display_name)
+        form = given.handle
         is_operator = form in self._operators
         if form in handles.RESERVED and not is_operator:
             raise InvalidInput("This handle is reserved.", ("input", "handle"))
-        name = None if display_name is None else handles.display_name(display_name)
-        passwords.check_new(password, handle=form)
+        passwords.require_unlike(given.password, handle=form)
         user = await self._users.create(
             handle=form,
-            display_name=name,
+            display_name=given.display_name,
             password_hash=await self._passwords.hash(password),
             roles=[Role.USER, Role.OPERATOR] if is_operator else [Role.USER],
             now=now,
         )
-        return await self._begin(user, device, now)
+        begun = await self._begin(user, device, now)
+        await self._note(AuditEventKind.REGISTERED, begun)
+        return begun
 
     async def login(self, *, handle: str, password: str, device: str | None, now: datetime) -> SignedIn:
         """Sign in on a device.
 
         Raises:
             InvalidCredentials: the handle or the password is wrong; which of them, nothing tells, not even the time.
+            RateLimited: the password was wrong too often.
             Forbidden: the account is suspended.
         """
         refused = InvalidCredentials("The handle or the password is wrong.")
         user = await self._users.by_handle(handle)
-        matches = await self._passwords.verify(user.password_hash if user else None, password)
-        if user is None or not matches:
+        if not await self._is_password(user, handle, password, now) or user is None:
+            await self._audit.record(AuditEventKind.SIGN_IN_FAILED, subject_id=user.id if user else None, at=now)
             raise refused
         if user.suspended_at is not None:
+            await self._audit.record(AuditEventKind.SIGN_IN_FAILED, subject_id=user.id, detail="suspended", at=now)
             raise Forbidden("This account is suspended.")
         if passwords.is_outdated(user.password_hash):
             await self._rehash(user, password)
@@ -209,6 +218,22 @@ class Sessions:
         ):
             await self.logout(begun.session.id, now)
             raise refused
+        await self._note(AuditEventKind.SIGNED_IN, begun)
+        return begun
+
+    async def begin(self, user: User, device: str | None, now: datetime) -> SignedIn:
+        """Sign somebody in who has shown otherwise who they are.
+
+        Raises:
+            Forbidden: the account is suspended.
+        """
+        begun = await self._begin(user, device, now)
+        latest = await self._users.get(user.id)
+        if latest is None or latest.suspended_at is not None:
+            await self.logout(begun.session.id, now)
+            await self._audit.record(AuditEventKind.SIGN_IN_FAILED, subject_id=user.id, detail="suspended", at=now)
+            raise Forbidden("This account is suspended.")
+        await self._note(AuditEventKind.SIGNED_IN, begun, "external issuer")
         return begun
 
     async def refresh(self, refresh_token: str, now: datetime) -> SignedIn:
@@ -232,6 +257,9 @@ class Sessions:
             if not session.knows(digest, now):
                 _logger.warning("session.reuse", session=session_id, user=session.user_id)
                 await self.logout(session_id, now)
+                await self._audit.record(
+                    AuditEventKind.REFRESH_TOKEN_REUSED, subject_id=session.user_id, session_id=session_id, at=now
+                )
                 raise refused
             user = await self._users.get(session.user_id)
             if user is None or user.suspended_at is not None or not session.accepts(digest):
@@ -269,12 +297,20 @@ class Sessions:
         if session is None or session.user_id != caller.user_id:
             raise NotFound("There is no such session.", ("input", "sessionId"))
         await self.logout(session_id, now)
+        await self._audit.record(
+            AuditEventKind.SESSION_REVOKED,
+            actor_id=caller.user_id,
+            subject_id=session.user_id,
+            session_id=session_id,
+            at=now,
+        )
 
     async def change_password(self, caller: Claims, *, current: str, new: str, now: datetime) -> SignedIn:
         """Set another password, end the user's other sessions and give the caller's new tokens.
 
         Raises:
             InvalidCredentials: the current password is wrong.
+            RateLimited: it was wrong too often.
             InvalidInput: the new one is not allowed.
             Forbidden: the account is suspended.
             Unauthenticated: the caller's session is over.
@@ -282,14 +318,16 @@ class Sessions:
         await self._live(caller.session_id, now)
         while True:  # lost to a login that renews the hash, or to another change, after which `current` is wrong
             user = await self._users.get(caller.user_id)
-            matches = await self._passwords.verify(user.password_hash if user else None, current)
-            if user is None or not matches:
+            handle = caller.user_id if user is None else user.handle
+            if not await self._is_password(user, handle, current, now) or user is None:
                 raise InvalidCredentials("The current password is wrong.", ("input", "currentPassword"))
             password_hash = await self._new_hash(user, new)
             if await self._users.change_password_hash(user.id, old=user.password_hash, new=password_hash):
                 break
         await end_sessions(self._sessions, self._revocations.end, user.id, now, but=caller.session_id)
-        return await self._restart(user, caller.session_id, now)
+        restarted = await self._restart(user, caller.session_id, now)
+        await self._note(AuditEventKind.PASSWORD_CHANGED, restarted)
+        return restarted
 
     async def reset_password(self, *, token: str, new: str, device: str | None, now: datetime) -> SignedIn:
         """Set the password with a reset link's token, end all sessions of the user and sign in.
@@ -309,7 +347,9 @@ class Sessions:
             raise refused
         await self._users.set_password_hash(user.id, password_hash)
         await end_sessions(self._sessions, self._revocations.end, user.id, now)
-        return await self._begin(user, device, now)
+        begun = await self._begin(user, device, now)
+        await self._note(AuditEventKind.PASSWORD_RESET, begun)
+        return begun
 
     async def authenticate(self, access_token: str, now: datetime) -> Claims:
         """Return who calls.
@@ -331,9 +371,33 @@ class Sessions:
 
     async def of_user(self, user_id: str, now: datetime) -> list[Session]:
         """Return the user's live sessions, the oldest first."""
-        documents = await self._sessions.find({"_id": _range(user_id)})
+        documents = await self._sessions.find({"_id": sessions_of(user_id)})
         sessions = [Session.model_validate_doc(document) for document in documents]
         return [session for session in sessions if session.is_live(now)]
+
+    async def _is_password(self, user: User | None, handle: str, password: str, now: datetime) -> bool:
+        """Return whether this is the user's password; the same work where there is no such user."""
+        attempt = await self._attempts.begin(handle, now)
+        try:
+            matches = await self._passwords.verify(user.password_hash if user else None, password)
+        except Overloaded:
+            await self._attempts.take_back(attempt)
+            raise
+        if matches:
+            await self._attempts.succeeded(attempt)
+        return matches
+
+    async def _note(self, kind: AuditEventKind, signed_in: SignedIn, detail: str | None = None) -> None:
+        """Write down what somebody did to their own account."""
+        user_id, session = signed_in.user.id, signed_in.session
+        await self._audit.record(
+            kind,
+            actor_id=user_id,
+            subject_id=user_id,
+            session_id=session.id,
+            detail=detail,
+            at=session.last_used_at,
+        )
 
     async def _rehash(self, user: User, password: str) -> None:
         with suppress(Overloaded):  # another login will find the time
@@ -345,7 +409,8 @@ class Sessions:
         """Return the hash of the password that a user chose instead of another."""
         if user.suspended_at is not None:
             raise Forbidden("This account is suspended.")
-        passwords.check_new(password, handle=user.handle, path=("input", "newPassword"))
+        new = PasswordChange.of(new_password=password).new_password
+        passwords.require_unlike(new, handle=user.handle, path=("input", "newPassword"))
         return await self._passwords.hash(password)
 
     async def _live(self, session_id: str, now: datetime) -> Session:
@@ -415,16 +480,16 @@ async def end_sessions(
 ) -> None:
     """End the sessions of a user, but the named one, and `revoke` their tokens."""
     await sessions.update_many(
-        {"_id": {**_range(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
+        {"_id": {**sessions_of(user_id), "$ne": but}, "revokedAt": None}, {"$set": {"revokedAt": now}}
     )
     # Read afterwards: none of them can be renewed any more, so what they say of their tokens is the last word. Those
     # that were over before are among them, because whoever ended them may have died before this.
-    documents = await sessions.find({"_id": _range(user_id)})
+    documents = await sessions.find({"_id": sessions_of(user_id)})
     ended = (Session.model_validate_doc(document) for document in documents if document.get("revokedAt") is not None)
     await revoke({session.id: session.tokens_until for session in ended})
 
 
-def _range(user_id: str) -> dict[str, str]:
+def sessions_of(user_id: str) -> dict[str, str]:
     """Return the condition that the ids of the user's sessions fulfil."""
     prefix = f"ses_{user_id.removeprefix('usr_')}"
     return {"$gt": f"{prefix}_", "$lt": f"{prefix}`"}

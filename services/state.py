@@ -108,12 +108,11 @@ class State:
 
     def _conversation_after(self, entry: Entry) -> Conversation:
         if isinstance(entry, ConversationCreated):
-            is_direct = entry.conversation_kind is ConversationKind.DIRECT
             return Conversation(
                 id=entry.conversation_id,
                 kind=entry.conversation_kind,
                 title=entry.title,
-                pair=[user_id for user_id, _ in entry.roles] if is_direct else None,
+                pair=_pair(entry),
                 created_at=entry.at,
                 member_count=len(entry.roles),
                 owner_count=sum(role is MemberRole.OWNER for _, role in entry.roles),
@@ -286,7 +285,13 @@ class Projections:
                 edit = await self._entries.blank_edit(entry.conversation_id, edit)
 
     async def _conversation(self, conversation_id: str) -> Conversation | None:
-        return parsed(Conversation, await self._conversations.find_one({"_id": conversation_id}))
+        conversation = parsed(Conversation, await self._conversations.find_one({"_id": conversation_id}))
+        if conversation is None or conversation.kind is not ConversationKind.DIRECT or conversation.pair is not None:
+            return conversation
+        # The document is from before pairs were kept, and without one no block would be seen.
+        created = await self._entries.at(conversation_id, 1)
+        assert isinstance(created, ConversationCreated)  # slot 1 of every log
+        return conversation.model_copy(update={"pair": _pair(created)})
 
     async def _control_entries(self, conversation_id: str, *, after: int, newest: int) -> list[Entry]:
         """Return the control entries above `after`, in order, by their links."""
@@ -300,6 +305,12 @@ class Projections:
         return entries[::-1]
 
 
+def _pair(entry: ConversationCreated) -> list[str] | None:
+    if entry.conversation_kind is not ConversationKind.DIRECT:
+        return None
+    return [user_id for user_id, _ in entry.roles]
+
+
 def inbox_item(entry: Entry, user_id: str, *, active: bool) -> Document:
     """Return the inbox item after an entry by which a user came or went."""
     return {
@@ -307,6 +318,7 @@ def inbox_item(entry: Entry, user_id: str, *, active: bool) -> Document:
         "conversation": entry.conversation_id,
         "active": active,
         "applied": entry.sequence,
+        "at": entry.at,
     }
 
 

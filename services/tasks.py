@@ -11,15 +11,16 @@ AT_ONCE: Final = 8  # of many things that one caller waits for
 _logger = structlog.get_logger()
 
 
-async def gather_some[T](works: Iterable[Awaitable[T]]) -> list[T]:
+async def gather_some[T](works: Iterable[Awaitable[T]], at_once: int = AT_ONCE) -> list[T]:
     """Return what comes of all these, in their order, a few at a time: one caller must not take every connection."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    left, found = enumerate(works), dict[int, T]()
 
-    async def pass_gate(work: Awaitable[T]) -> T:
-        async with gate:
-            return await work
+    async def work_on() -> None:
+        for number, work in left:  # taken when it begins: of a caller who is cancelled, nothing is left that never did
+            found[number] = await work
 
-    return await asyncio.gather(*(pass_gate(work) for work in works))
+    await asyncio.gather(*(work_on() for _ in range(at_once)))
+    return [found[number] for number in range(len(found))]
 
 
 class Tasks:

@@ -21,13 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.types import Options
 
 from services.config import Settings
-from services.errors import TokenExpired, Unauthenticated
+from services.errors import Forbidden, TokenExpired, Unauthenticated
 from services.key_files import make_key
 from services.users import Role
 
 _ALGORITHM = "EdDSA"
 _ISSUER = "parley"
 _MAX_LENGTH = 2_048  # characters; ours have about 400
+_KEPT = 4_096  # tokens that were verified; to verify a signature costs as much as answering a small query
 _CLOCK_SKEW_SECONDS = 5  # how far ahead another instance's clock may be
 
 
@@ -39,6 +40,20 @@ class Claims:
     session_id: str
     roles: frozenset[Role]
     expires_at: datetime
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether the caller operates this Parley."""
+        return bool(self.roles & {Role.OPERATOR, Role.ADMIN})
+
+    def require_operator(self) -> None:
+        """Refuse whoever does not operate this Parley.
+
+        Raises:
+            Forbidden: the caller has another role.
+        """
+        if not self.is_operator:
+            raise Forbidden("Only operators may do this.")
 
 
 class Tokens:
@@ -55,6 +70,7 @@ class Tokens:
         self._signing_key_id = _key_id(signing_key.public_key())
         self._keys = {_key_id(key): key for key in (signing_key.public_key(), *verification_keys)}
         self._life_seconds = life_seconds
+        self._verified_claims: dict[str, Claims] = {}  # by token, the oldest first
 
     def issue(self, *, user_id: str, session_id: str, roles: Iterable[Role], now: datetime) -> tuple[str, datetime]:
         """Return a new access token and when it expires."""
@@ -81,9 +97,21 @@ class Tokens:
             TokenExpired: it was valid until its time was over.
             Unauthenticated: anything else is wrong with it.
         """
+        result = self._verified_claims.get(token)
+        if result is None:
+            result = self._claims(token, now)
+            if len(self._verified_claims) >= _KEPT:
+                del self._verified_claims[next(iter(self._verified_claims))]
+            self._verified_claims[token] = result
+        if now >= result.expires_at:
+            raise TokenExpired("The access token has expired.")
+        return result
+
+    def _claims(self, token: str, now: datetime) -> Claims:
+        """Return what a token says that is signed by one of the keys. Raises as `verify`, but for its time."""
         try:
             claims = self._verified(token, now)
-            result = Claims(
+            return Claims(
                 user_id=claims["sub"],
                 session_id=claims["sid"],
                 roles=frozenset(map(Role, claims["roles"])),
@@ -92,9 +120,6 @@ class Tokens:
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, RecursionError):
             # What exactly is wrong is of no use to an honest caller.
             raise Unauthenticated("The access token is not valid.") from None
-        if now >= result.expires_at:
-            raise TokenExpired("The access token has expired.")
-        return result
 
     def jwks(self) -> dict[str, object]:
         """Return the public keys as a JSON Web Key Set."""

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import batched
 from typing import TypedDict, override
-from urllib.parse import urlsplit
 
 from odmantic import Field, Model
 from odmantic.config import ODMConfigDict
 from pymongo.errors import DuplicateKeyError
 
 from services import handles, ids
-from services.errors import BadUserInput, Conflict, InvalidInput, Unauthenticated
+from services.errors import BadUserInput, Conflict, Unauthenticated
+from services.inputs import NewUser, ProfileChange
 from services.mongo import Collection, Database, Document, parsed
 from services.paging import Page, Window, cursor_of, key_of, read_page
 
@@ -23,7 +23,6 @@ from services.paging import Page, Window, cursor_of, key_of, read_page
 _CLAIM_LIFE = timedelta(seconds=60)
 _READ_SIZE = 100
 _SHORTEST_SEARCH = 2
-_URL_LENGTH = 2_048
 _STANDING_SECONDS = 1.0  # how long it is remembered whether an account is suspended
 _STANDINGS = 10_000  # accounts of which that is remembered; the one that was read longest ago is forgotten first
 
@@ -46,6 +45,8 @@ class User(Model):
     created_at: datetime = Field(key_name="createdAt")
     suspended_at: datetime | None = Field(default=None, key_name="suspendedAt")
     share_presence: bool = Field(default=True, key_name="sharePresence")
+    identity: str | None = None  # of whoever signs in with an external issuer's tokens; None for all others
+    erased_at: datetime | None = Field(default=None, key_name="erasedAt")
 
     model_config = ODMConfigDict(collection="users")
 
@@ -76,22 +77,32 @@ class Users:
         self._standings: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # when asked, and whether suspended
 
     async def create(
-        self, *, handle: str, display_name: str | None, password_hash: str, roles: Iterable[Role], now: datetime
+        self,
+        *,
+        handle: str,
+        display_name: str | None,
+        password_hash: str,
+        roles: Iterable[Role],
+        now: datetime,
+        user_id: str | None = None,
+        identity: str | None = None,
     ) -> User:
-        """Create an account; without a display name it shows its handle.
+        """Create an account; without a display name it shows its handle, and without an id it gets a new one.
 
         Raises:
             InvalidInput: the handle or the display name is not allowed.
             Conflict: the handle is taken.
         """
-        form = valid_handle(handle)
+        given = NewUser.of(handle=handle, display_name=display_name)
+        form = given.handle
         user = User(
-            id=ids.user(),
+            id=ids.user() if user_id is None else user_id,
             handle=form,
-            display_name=form if display_name is None else handles.display_name(display_name),
+            display_name=given.display_name or form,
             password_hash=password_hash,
             roles=list(roles),
             created_at=now,
+            identity=identity,
         )
         taken = Conflict("This handle is taken.", ("input", "handle"))
         if not await self._claim(user):
@@ -107,15 +118,20 @@ class Users:
         return _user(await self._users.find_one({"_id": user_id}))
 
     async def by_handle(self, handle: str) -> User | None:
-        """Return the user whom this handle names, however it is typed, or None."""
+        """Return the user whom this handle names, however it is typed, or None.
+
+        A handle that nobody has, or nobody can have, takes as many reads as any other.
+        """
         form = handles.normalised(handle)
-        claim = form and await self._handles.find_one({"_id": form})
-        return await self.get(claim["user"]) if claim else None
+        claim = await self._handles.find_one({"_id": form or ""})
+        user = await self.get(claim["user"] if claim else "")
+        # An account that is being erased has its new name before its old handle is let go.
+        return user if user is not None and user.handle == form else None
 
     async def ids_of(self, forms: Iterable[str]) -> dict[str, str]:
         """Return whom these handles name, by handle; they are in their stored form."""
         claims = await self._handles.find_many(list(forms))
-        return {form: claim["user"] for form, claim in claims.items()}
+        return {form: claim["user"] for form, claim in claims.items() if claim["user"]}
 
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, User]:
         """Return those of these users that exist, by id."""
@@ -160,14 +176,8 @@ class Users:
             InvalidInput: a part of it is not allowed.
             Unauthenticated: there is no such account any more.
         """
-        fields: Document = {}
-        if "display_name" in changes:
-            fields["displayName"] = handles.display_name(changes["display_name"])
-        if "avatar_url" in changes:
-            url = changes["avatar_url"]
-            fields["avatarUrl"] = None if url is None else _valid_avatar_url(url)
-        if "share_presence" in changes:
-            fields["sharePresence"] = changes["share_presence"]
+        given = ProfileChange.of(**changes)
+        fields: Document = given.model_dump(by_alias=True, exclude_unset=True)
         if fields:
             await self._users.update_one({"_id": user_id}, {"$set": fields})
         user = await self.get(user_id)
@@ -180,8 +190,33 @@ class Users:
         await self._users.update_one({"_id": user_id}, {"$set": {"roles": [role.value for role in roles]}})
 
     async def set_suspended(self, user_id: str, at: datetime | None) -> None:
-        """Suspend an account, or with None restore it."""
-        await self._users.update_one({"_id": user_id}, {"$set": {"suspendedAt": at}})
+        """Suspend an account, or with None restore it; one that was erased stays as it is."""
+        await self._users.update_one({"_id": user_id, "erasedAt": None}, {"$set": {"suspendedAt": at}})
+
+    async def erase(self, user_id: str, now: datetime) -> None:
+        """Leave of an account what its messages need: a sender who is nobody; once more changes nothing."""
+        fields = {
+            "handle": f"deleted-{user_id}",  # no handle that anybody can have has a hyphen
+            "displayName": "Deleted user",
+            "avatarUrl": None,
+            "passwordHash": "",
+            "roles": [Role.USER.value],
+            "suspendedAt": now,
+            "sharePresence": False,
+            "identity": None,
+            "erasedAt": now,
+        }
+        await self._users.update_one({"_id": user_id, "erasedAt": None}, {"$set": fields})
+
+    async def claimed(self, handle: str) -> str | None:
+        """Return whose a handle is, also of an account that is being erased; "" if it was let go, None if nobody's."""
+        form = handles.normalised(handle)
+        claim = form and await self._handles.find_one({"_id": form})
+        return str(claim["user"]) if claim else None
+
+    async def let_go(self, handle: str, user_id: str) -> None:
+        """Let nobody have a handle: it is never given again, and names no account."""
+        await self._handles.update_one({"_id": handle, "user": user_id}, {"$set": {"user": ""}})
 
     async def is_suspended(self, user_id: str) -> bool:
         """Return whether an account is suspended, as of at most a second ago."""
@@ -211,7 +246,14 @@ class Users:
             await self._handles.insert_one(claim)
         except DuplicateKeyError:
             old = await self._handles.find_one({"_id": user.handle})
-            if old is None or user.created_at - old["at"] < _CLAIM_LIFE or not await self._bar(old["user"]):
+            if old is not None and old["user"] == user.id:
+                return True  # somebody who makes the same account came first
+            if (
+                old is None
+                or not old["user"]
+                or user.created_at - old["at"] < _CLAIM_LIFE
+                or not await self._bar(old["user"])
+            ):
                 return False
             return await self._handles.replace_one(old, claim)
         return True
@@ -223,34 +265,6 @@ class Users:
         )
         assert document is not None  # an upsert leaves one
         return "barred" in document
-
-
-def valid_handle(handle: str) -> str:
-    """Return the stored form of a handle.
-
-    Raises:
-        InvalidInput: nobody can have it.
-    """
-    form = handles.normalised(handle)
-    if form is None:
-        raise InvalidInput("A handle has 2 to 32 of the characters a-z, 0-9, _ and .", ("input", "handle"))
-    return form
-
-
-def _valid_avatar_url(url: str) -> str:
-    refused = InvalidInput(
-        f"A picture has an https address of at most {_URL_LENGTH} characters.", ("input", "avatarUrl")
-    )
-    if len(url) > _URL_LENGTH or not url.isascii() or not url.isprintable() or " " in url:
-        raise refused
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise refused from None
-    if parts.scheme != "https" or not parts.hostname or parts.username is not None or port == 0:
-        raise refused
-    return url
 
 
 def _claim_item(document: Document) -> tuple[str, str]:

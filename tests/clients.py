@@ -33,6 +33,8 @@ SET_ROLE = """mutation ($input: SetMemberRoleInput!) { setMemberRole(input: $inp
   conversation { id lastSequence } userErrors { code message path } } }"""
 UPDATE = """mutation ($input: UpdateConversationInput!) { updateConversation(input: $input) {
   conversation { id title archivedAt lastSequence } userErrors { code message path } } }"""
+EDIT = """mutation ($input: EditMessageInput!) { editMessage(input: $input) {
+  message { id sequence body version } userErrors { code message path } } }"""
 MUTE = """mutation ($input: MuteConversationInput!) { muteConversation(input: $input) {
   conversation { id viewerMembership { mutedUntil } } userErrors { code message path } } }"""
 BLOCK = """mutation ($input: BlockUserInput!) { blockUser(input: $input) {
@@ -53,6 +55,7 @@ _UPDATE = """
   __typename
   ... on ConversationEvent { conversationId sequence cursor actor { id } }
   ... on MessageSent { message { id body clientMessageId sender { id } } }
+  ... on MessageEdited { message { id sequence body version } }
   ... on MemberAdded { member { user { id } role } }
   ... on MemberRemoved { userId }
   ... on MemberRoleChanged { member { user { id } role joinedAt } }
@@ -71,9 +74,10 @@ type Json = dict[str, Any]
 class Api:
     """One API process, seen from outside."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, answer_seconds: float = ANSWER_SECONDS, connections: int = 100) -> None:
         self.url = url
-        self.http = httpx.AsyncClient(timeout=ANSWER_SECONDS)
+        self.answer_seconds = answer_seconds
+        self.http = httpx.AsyncClient(timeout=answer_seconds, limits=httpx.Limits(max_connections=connections))
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,7 +170,7 @@ class Socket:
         async with connect(api.socket_url, subprotocols=["graphql-transport-ws"]) as raw:  # type: ignore[list-item]
             socket = cls(raw)
             await socket.tell({"type": "connection_init", "payload": payload})
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(api.answer_seconds):
                 answer = orjson.loads(await raw.recv())
             assert answer == {"type": "connection_ack"}, answer
             reading = asyncio.create_task(socket._read())

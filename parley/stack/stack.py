@@ -108,9 +108,13 @@ async def _run(
         redis=f"redis://{HOST}:{ports['redis']}/0",
         kafka=f"{HOST}:{ports['kafka']}",
     )
-    servers = [_mongo(directory, ports["mongo"]), _redis(directory, ports["redis"]), _kafka(ports["kafka"])]
-    apis = [_ours("api", directory, port, urls) for port in api_ports]
-    workers = [_ours("worker", directory, port, urls) for port in worker_ports]
+    servers = [
+        mongo_child(directory, ports["mongo"]),
+        redis_child(directory, ports["redis"]),
+        kafka_child(ports["kafka"]),
+    ]
+    apis = [our_child("api", directory, port, urls) for port in api_ports]
+    workers = [our_child("worker", directory, port, urls) for port in worker_ports]
 
     def running(url: str, child: Child) -> dict[str, str | int]:
         return {"url": url, "pid": supervisor.pid(child.name)}
@@ -140,7 +144,8 @@ async def _run(
         (directory / "run.json").unlink(missing_ok=True)
 
 
-def _mongo(directory: Path, port: int) -> Child:
+def mongo_child(directory: Path, port: int) -> Child:
+    """Return the embedded MongoDB."""
     return Child(
         name="mongo",
         argv=(
@@ -176,7 +181,8 @@ def redis_server(directory: Path, port: int) -> list[str]:
     return [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
 
 
-def _redis(directory: Path, port: int) -> Child:
+def redis_child(directory: Path, port: int) -> Child:
+    """Return the embedded Valkey; its directory `valkey` exists."""
     return Child(
         name="redis",
         argv=tuple(redis_server(directory / "valkey", port)),
@@ -184,16 +190,20 @@ def _redis(directory: Path, port: int) -> Child:
     )
 
 
-def _kafka(port: int) -> Child:
+def kafka_child(port: int, *, advertised: int | None = None) -> Child:
+    """Return the embedded Kafka; clients are told to come to another port where one is advertised."""
     return Child(
         name="kafka",
-        argv=(*_python("parley.stack.kafka", "parley.stack.kafka:main"), "--port", str(port)),
+        argv=(
+            *_python("parley.stack.kafka", "parley.stack.kafka:main"),
+            *("--port", str(port), "--advertised-port", str(advertised or port)),
+        ),
         ready=_answers(port, KAFKA_VERSIONS, KAFKA_OK),
         spare=True,
     )
 
 
-def _ours(command: str, directory: Path, port: int, urls: Urls) -> Child:
+def our_child(command: str, directory: Path, port: int, urls: Urls) -> Child:
     """Return an API process or a worker: the command of that name serves HTTP."""
     return Child(
         name=f"{command}-{port}",

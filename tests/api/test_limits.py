@@ -319,6 +319,22 @@ async def test_wrong_passwords_count_for_the_account_and_for_the_address(house: 
     assert [payload["userErrors"][0]["code"] for payload in others] == ["INVALID_CREDENTIALS"] * 5 + ["RATE_LIMITED"]
 
 
+async def test_many_logins_in_one_document_count_each(house: House) -> None:
+    ann = await house.api.register()
+    house.move()
+    logins = " ".join(
+        f'a{n}: login(input: {{ handle: "{ann.handle}", password: "wrong {n}" }}) {{ userErrors {{ code }} }}'
+        for n in range(15)
+    )
+
+    answer = await house.api.post(f"mutation {{ {logins} }}")
+
+    codes = Counter(payload["userErrors"][0]["code"] for payload in answer["data"].values())
+    assert codes["INVALID_CREDENTIALS"] <= 4, "registering was the first of five"
+    assert codes.total() == 15
+    assert codes.keys() == {"INVALID_CREDENTIALS", "RATE_LIMITED"}
+
+
 async def test_the_viewer_sees_what_is_left_and_looking_costs_the_request_only(house: House) -> None:
     ann = await house.api.register()
 
@@ -425,6 +441,20 @@ async def test_plain_routes_have_a_limit_but_those_that_load_balancers_ask(house
     refused = await house.api.http.get(f"{house.api.url}/health")
     probes = await asyncio.gather(*(get("/health/live") for _ in range(130)))
 
-    assert refused.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
-    assert int(refused.headers["retry-after"]) <= 60
+    (error,) = refused.json()["errors"]
+    assert error["extensions"]["code"] == "RATE_LIMITED"
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert error["extensions"]["retryAfterMs"] == int(refused.headers["retry-after"]) * 1_000
+    assert refused.headers["ratelimit"].startswith('"plain";r=0;t=')
     assert set(probes) == {200}
+
+
+async def test_plain_routes_say_what_is_left_of_a_limit_that_can_be_set(stack: StackProcess) -> None:
+    async with local_api(stack, rate_limits="plain=2/30") as served, Api(served.url) as api:
+        answers = [await api.http.get(f"{api.url}/health") for _ in range(3)]
+        other = await api.http.get(f"{api.url}/.well-known/jwks.json")
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"plain";q=2;w=30'}
+    assert [answer.headers["ratelimit"].split(";")[1] for answer in answers] == ["r=1", "r=0", "r=0"]
+    assert other.status_code == 200, "each route has a window of its own"

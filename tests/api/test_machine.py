@@ -33,7 +33,7 @@ from tests.machine.rules import Kind, Message, Role
 from tests.machine.talk import Talk, World
 from tests.stack_process import StackProcess
 
-EXAMPLES = 8
+EXAMPLES = 6
 CALLS = 22  # in an example, after the first messages
 
 FILE = {"name": "plan.pdf", "url": "https://files.example/plan.pdf", "mediaType": "application/pdf", "sizeBytes": 10}
@@ -44,6 +44,7 @@ CHANGES = {
         *("addReaction", "removeReaction", "pinMessage", "unpinMessage"),
     )
 }
+REPORT = mutation("reportMessage", "messageId")
 
 everybody = st.integers(0, 3)
 actors = st.sampled_from([0, 0, 0, 1, 1, 2, 3])  # the first is an owner, of whose calls fewer are refused
@@ -166,6 +167,11 @@ class Machine(RuleBasedStateMachine):
     def unpin(self, who: int, at: int, message: Message) -> None:
         actor = self._talk.people[who].id
         self._change(actor, at, "unpinMessage", message, partial(self._talk.room.unpin, actor, message))
+
+    @rule(who=actors, at=processes, message=messages)
+    def report(self, who: int, at: int, message: Message) -> None:
+        actor = self._talk.people[who].id
+        self._call(actor, at, REPORT, partial(self._talk.room.report, actor, message), messageId=message.id, reason="-")
 
     @rule(who=actors, at=processes, others=st.lists(everybody, min_size=1, max_size=3))
     def add(self, who: int, at: int, others: list[int]) -> None:

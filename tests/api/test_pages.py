@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.clients import Api
 
 APP_POLICY = {
@@ -36,3 +38,17 @@ async def test_what_the_messenger_loads_is_kept_for_ever(api: Api) -> None:
     for answer in answers:
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize("path", ["/", "/graphql", "/graphql?query={__typename}", "/health", "/nowhere"])
+async def test_every_answer_tells_browsers_to_be_careful(api: Api, path: str) -> None:
+    for accept in ("text/html", "application/json"):
+        headers = (await api.http.get(api.url + path, headers={"accept": accept})).headers
+
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["x-frame-options"] == "DENY"
+        assert "server" not in headers

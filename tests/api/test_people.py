@@ -269,9 +269,14 @@ async def test_nobody_blocks_themselves_or_whoever_does_not_exist(api: Api) -> N
 
 def parley_user(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
     """Run `parley user …` on a data directory."""
+    return parley_command("user", *arguments, data=data)
+
+
+def parley_command(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command on a data directory."""
     environment = {name: value for name, value in os.environ.items() if name != "PARLEY_MONGO_URL"}
     return subprocess.run(
-        [sys.executable, "-m", "parley", "user", *arguments, "--data", str(data)],
+        [sys.executable, "-m", "parley", *arguments, "--data", str(data)],
         capture_output=True,
         text=True,
         timeout=60,

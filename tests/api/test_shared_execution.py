@@ -180,7 +180,7 @@ async def compare(scene: Scene, document: str) -> int:
         executor = engine.executor(operation, variables, context)
         group = fanout._group(room, _Asked(operation, variables, context, executor))
         groups.add(group)
-        receipts = [member.moved for member in (await services.receipts.of(scene.conversation)).values()]
+        receipts = [member.moved for member in (await services.receipts.stored(scene.conversation)).values()]
         updates: list[Update] = [*scene.entries, *receipts, CaughtUp(scene.conversation, 3)]
         for update in updates:
             own = await engine.event(executor, Context(services, claims), update, "request")

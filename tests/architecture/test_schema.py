@@ -88,7 +88,7 @@ def test_a_loosened_contract_is_noticed() -> None:
     assert differences(promised["E"], ours["E"]) == ["X"]
 
 
-def test_every_type_field_and_argument_is_described() -> None:
+def test_every_type_field_argument_and_value_is_described() -> None:
     assert undescribed(OURS.values()) == []
 
 
@@ -99,7 +99,7 @@ def undescribed(nodes: Iterable[DefinitionNode]) -> list[str]:
         name = node.name.value  # type: ignore[attr-defined]  # only named definitions come here
         if getattr(node, "description", None) is None:
             found.append(name)
-        for field in getattr(node, "fields", None) or ():
+        for field in [*(getattr(node, "fields", None) or ()), *(getattr(node, "values", None) or ())]:
             inner = [field, *(getattr(field, "arguments", None) or ())]
             found += [f"{name}.{field.name.value}: {part.name.value}" for part in inner if part.description is None]
     return found

@@ -1,11 +1,12 @@
-"""Writes the newest figures of three benches into docs/performance.md, and draws its plots as SVG."""
+"""Writes the newest figures of a few benches into docs/performance.md, and draws its plots as SVG."""
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, presence, reconnect, results, targets
+from tests.bench import connections, fanout, history, presence, queries, reading, reconnect, results, targets
 from tests.bench.generator import ROOT
+from tests.bench.targets import verdicts
 
 DOCS = ROOT / "docs"
 PAGE = DOCS / "performance.md"
@@ -16,7 +17,14 @@ LABEL, VALUE = 130, 90
 
 def main() -> None:
     """Write those that there are."""
-    for name, write in {"targets": _write_targets, "history": _write_history, "presence": _write_presence}.items():
+    writers = {
+        "targets": _write_targets,
+        "read": _write_reading,
+        "history": _write_history,
+        "presence": _write_presence,
+        "queries": _write_queries,
+    }
+    for name, write in writers.items():
         try:
             newest = results.newest(name)
         except FileNotFoundError:
@@ -25,9 +33,20 @@ def main() -> None:
             write(newest)
 
 
+def _write_reading(newest: results.Json) -> None:
+    runs = [reading.Run(**run) for run in newest["runs"]]
+    _fill({"read": f"{_machine(newest)}\n\n{reading.table(runs)}"})
+
+
 def _write_history(newest: results.Json) -> None:
     figures = [history.Figure(**figure) for figure in newest["figures"]]
     _fill({"history": f"{_machine(newest)}\n\n{history.table(figures)}"})
+
+
+def _write_queries(newest: results.Json) -> None:
+    runs = [queries.Run(**run) for run in newest["medians"]]
+    parts = (_machine(newest), verdicts(queries.targets(runs)), queries.table(runs))
+    _fill({"queries": "\n\n".join(parts)})
 
 
 def _write_presence(newest: results.Json) -> None:

@@ -102,6 +102,8 @@ def _peer(name: str) -> Iterator[Server]:
             *(sys.executable, "-m", "uvicorn", "tests.bench.peers.plain:app", "--port", str(port)),
             *("--ws", "websockets-sansio", "--loop", "uvloop", "--log-level", "warning", "--backlog", "4096"),
         ),
+        "graphql-http": (NODE, "node", str(PEERS / "graphql-http.mjs"), str(port), redis),
+        "graphql-http in memory": (NODE, "node", str(PEERS / "graphql-http.mjs"), str(port)),
         "graphql-ws": (NODE, "node", str(PEERS / "graphql-ws.mjs"), str(port), redis),
         "socketio": (NODE, "node", str(PEERS / "socketio.mjs"), str(port), redis),
     }

@@ -1,6 +1,6 @@
 """Measures all that Parley is held to: `parley bench targets [--runs 3]`; `parley bench report` writes it down."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -123,6 +123,11 @@ def _seconds(back: reconnect.Run) -> float:
 
 def table(figures: Figures) -> str:
     """Return the targets as a table."""
+    return verdicts(targets(figures))
+
+
+def verdicts(asked: Iterable[Target]) -> str:
+    """Return what is asked, and how it stands, as a table."""
     rows = (
         (
             target.what,
@@ -130,7 +135,7 @@ def table(figures: Figures) -> str:
             f"{target.measured:,}{target.unit}",
             target.verdict,
         )
-        for target in targets(figures)
+        for target in asked
         for sign in (("≥ " if target.least else "≤ "),)
     )
     return results.table(("target", "required", "aim", "measured", "verdict"), rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, floor, history, machine, presence, reconnect, results
+from tests.bench import connections, fanout, floor, history, machine, presence, queries, reconnect, results
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +69,14 @@ def test_reading_far_back_is_right(directory: Path) -> None:
     figures = json.loads((directory / "history.jsonl").read_text())["figures"]
     assert {figure["wrong"] for figure in figures} == {0}
     assert all(0 < figure["p50_ms"] <= figure["p99_ms"] and figure["store_p50_ms"] > 0 for figure in figures)
+
+
+def test_queries_are_answered_by_all_servers(directory: Path) -> None:
+    queries.main(requests=20, at_once=2, runs=1)
+
+    runs = json.loads((directory / "queries.jsonl").read_text())["medians"]
+    assert len(runs) == 7
+    assert all(run["cpu_us"] > 0 for run in runs)
 
 
 def test_the_floor_is_a_time() -> None:

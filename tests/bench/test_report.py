@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, history, presence, reconnect, report, results, targets
+from tests.bench import (
+    connections,
+    fanout,
+    history,
+    presence,
+    queries,
+    reading,
+    reconnect,
+    report,
+    results,
+    targets,
+)
 
 RUN = fanout.Run(
     server="parley",
@@ -68,6 +79,9 @@ PAGE = history.Figure(
     asked=200,
     wrong=0,
 )
+NEWEST = reading.Run(
+    kind="Redis", reads=200, p50_ms=4.0, p99_ms=9.0, hit_ratio=1.0, mongo_reads=0.0, cpu_us=1_000, mongo_cpu_us=2.0
+)
 FIGURES = targets.Figures(
     burst=[RUN, *PEERS],
     many=[replace(RUN, subscribers=5_000, cpu_us=10.0)],
@@ -77,6 +91,15 @@ FIGURES = targets.Figures(
     back=[BACK],
     write_us=2.5,
 )
+
+ASKED = queries.Run(server="parley", kind="viewer", requests=9, cpu_us=100.0, p50_ms=1.0, p99_ms=2.0, bytes=80)
+QUERIES = [
+    ASKED,
+    replace(ASKED, kind="page", cpu_us=1_000.0),
+    replace(ASKED, kind="send", cpu_us=1_600.0),
+    replace(ASKED, server=queries.PEER, cpu_us=150.0),
+    replace(ASKED, server=queries.PEER, kind="page", cpu_us=1_600.0),
+]
 
 
 def test_medians_hide_no_fault() -> None:
@@ -108,11 +131,18 @@ def test_a_long_conversation_stands_beside_a_short_one() -> None:
     assert second == "| far back | - | 10.0 / 15.0 | - | 20.0 | 6.0 / 2.5 | 2.0 / 3.0 | 5.0 | 0 |"
 
 
+def test_queries_are_judged_against_the_peer() -> None:
+    assert [target.verdict for target in queries.targets(QUERIES)] == ["met", "aim reached", "missed"]
+    assert "| parley | viewer | 100 | 10,000 | 1.50 x |  | 1.0 | 2.0 | 80 |" in queries.table(QUERIES)
+
+
 def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     results.keep("targets", {"figures": asdict(FIGURES)})
     pages = [PAGE, replace(PAGE, messages=100_000, p50_ms=12.0)]
     results.keep("history", {"figures": [asdict(page) for page in pages]})
+    results.keep("read", {"runs": [asdict(NEWEST)]})
+    results.keep("queries", {"medians": [asdict(run) for run in QUERIES]})
     idle, change = presence.Idle(10, 10, 7.5), presence.Change(2, 3, 6, 1.0, 0, 1.0, 2.0, 0.5)
     results.keep("presence", {"idle": [asdict(idle)], "change": asdict(change)})
     shutil.copy(report.PAGE, tmp_path / "performance.md")
@@ -125,5 +155,7 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert targets.table(FIGURES) in page
     assert reconnect.table([BACK]) in page
     assert history.table(pages) in page
+    assert reading.table([NEWEST]) in page
+    assert queries.table(QUERIES) in page
     assert presence.table([idle], change) in page
     assert all(f"({plot.name})" in page for plot in tmp_path.glob("*.svg"))

@@ -19,7 +19,7 @@ _ARGUMENTS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
     executable = shutil.which("chromium")
     if executable is None:

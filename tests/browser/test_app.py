@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.window import NARROW, Window, opened, titled
 from tests.clients import MARK_READ, Api, Person
-from tests.stack_process import running_stack
+from tests.stack_process import StackProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +97,11 @@ async def test_an_answer_an_edit_a_reaction_and_a_deletion_show_in_both_windows(
 
 
 async def test_older_messages_come_on_scrolling_up_and_what_is_being_read_stays_where_it_is(talk: Talk) -> None:
-    for number in range(200):
+    for number in range(120):
         await talk.bob.send(talk.id, f"message {number:03}")
     await talk.here.open("Engines")
-    await expect(talk.here.message("message 199")).to_be_in_viewport()
-    assert len(await talk.here.texts()) < 200
+    await expect(talk.here.message("message 119")).to_be_in_viewport()
+    assert len(await talk.here.texts()) < 120
 
     timeline = talk.here.page.locator(".timeline")
     moves = 0
@@ -125,7 +124,7 @@ async def test_older_messages_come_on_scrolling_up_and_what_is_being_read_stays_
         assert moves < 10
     await expect(talk.here.page.get_by_text("This is where the conversation begins.")).to_be_attached()
 
-    assert await talk.here.texts() == [f"message {number:03}" for number in range(200)]
+    assert await talk.here.texts() == [f"message {number:03}" for number in range(120)]
 
 
 async def test_who_reads_far_up_is_not_moved_by_a_new_message_but_told_of_it(talk: Talk) -> None:
@@ -182,29 +181,30 @@ async def test_what_is_written_without_a_connection_is_sent_once_and_in_order_wh
 
 
 async def test_after_restarts_of_the_api_nothing_is_missing_or_doubled_and_the_banner_goes(
-    browser: Browser, tmp_path: Path
+    browser: Browser, mortal: StackProcess
 ) -> None:
-    with running_stack(tmp_path / "parley", replicas=1) as stack:
-        async with Api(stack.urls[0]) as api, opened(browser, stack.urls[0]) as window:
-            ann, bob = await api.register(), await api.register()
-            conversation = await titled(ann, "Engines", bob)
-            await window.sign_in(ann)
-            await window.open("Engines")
-            expected = []
-            for restart in range(2):
-                await bob.send(conversation, f"before {restart}")
-                await expect(window.message(f"before {restart}")).to_be_visible()
-                with stack.stopped("api"):  # it answers no ping, so the page must find out by itself
+    async with Api(mortal.urls[0]) as api, opened(browser, mortal.urls[0]) as window:
+        ann, bob = await api.register(), await api.register()
+        conversation = await titled(ann, "Engines", bob)
+        await window.sign_in(ann)
+        await window.open("Engines")
+        expected = []
+        for end in ("frozen", "killed"):
+            await bob.send(conversation, f"before it was {end}")
+            await expect(window.message(f"before it was {end}")).to_be_visible()
+            if end == "frozen":
+                with mortal.stopped("api"):  # it answers no ping, so the page must find out by itself
                     await expect(window.page.get_by_text("Reconnecting…")).to_be_visible()
-                    await window.say(f"while away {restart}")
-                await asyncio.to_thread(stack.kill_part, "api")
-                await expect(window.page.get_by_text("Reconnecting…")).to_be_hidden()
-                await expect(window.page.get_by_label("Sending")).to_have_count(0)
-                await bob.send(conversation, f"after {restart}")
-                await expect(window.message(f"after {restart}")).to_be_visible()
-                expected += [f"before {restart}", f"while away {restart}", f"after {restart}"]
+            killing = asyncio.create_task(asyncio.to_thread(mortal.kill_part, "api"))
+            await window.say(f"while it was {end}")
+            await killing
+            await expect(window.page.get_by_text("Reconnecting…")).to_be_hidden()
+            await expect(window.page.get_by_label("Sending")).to_have_count(0)
+            await bob.send(conversation, f"after it was {end}")
+            await expect(window.message(f"after it was {end}")).to_be_visible()
+            expected += [f"{when} it was {end}" for when in ("before", "while", "after")]
 
-            assert await window.texts() == expected
+        assert await window.texts() == expected
 
 
 async def test_whoever_signs_up_finds_people_and_talks_to_them(browser: Browser, api: Api, parley_url: str) -> None:

@@ -1,7 +1,7 @@
 """The messenger for everybody: rules of accessibility in each state, and all of it by keyboard."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -9,40 +9,52 @@ from playwright.async_api import Browser, Page, expect
 from tests.browser.window import NARROW, WIDE, opened, titled
 from tests.clients import PASSWORD, Api
 
+SCHEMES: Final[tuple[Literal["light"], Literal["dark"]]] = ("light", "dark")
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 async def _violations(page: Page) -> list[dict[str, Any]]:
-    if not await page.evaluate("() => 'axe' in window"):
-        await page.add_script_tag(path=AXE)
-    # What is still fading in has not its colours yet.
-    await page.evaluate(
-        "() => Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations < 9)"
-        ".map((a) => a.finished))"
-    )
-    found: list[dict[str, Any]] = await page.evaluate(
-        """async () => (await axe.run()).violations.map(({ id, nodes }) =>
-            ({ id, nodes: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }))"""
-    )
+    """Return what is wrong with what is on screen, in light and in dark."""
+    found: list[dict[str, Any]] = []
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        if not await page.evaluate("() => 'axe' in window"):
+            await page.add_script_tag(path=AXE)
+        # What is still fading in has not its colours yet.
+        await page.evaluate(
+            "() => Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations < 9)"
+            ".map((a) => a.finished))"
+        )
+        found += await page.evaluate(
+            """async (scheme) => (await axe.run()).violations.map(({ id, nodes }) =>
+                ({ scheme, id, nodes: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }))""",
+            scheme,
+        )
     return found
 
 
-@pytest.mark.parametrize("width", ["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 async def test_no_state_breaks_a_rule_of_accessibility(
-    browser: Browser, api: Api, parley_url: str, scheme: Literal["light", "dark"], width: str
+    browser: Browser, api: Api, parley_url: str, viewport: dict[str, int]
 ) -> None:
     ann, bob, eve = [await api.register() for _ in range(3)]
     conversation = await titled(ann, "Engines", bob, eve)
-    for person, text in ((bob, "First"), (ann, "Second"), (eve, "Third")):
+    for person, text in ((bob, "First"), (ann, "Second"), (eve, "Third, see https://example.org/ 🎉")):
         await person.send(conversation, text)
-    viewport = NARROW if width == "narrow" else WIDE
+    await ann.talk(bob, kind="DIRECT")
     # The policy of the page lets no foreign script in, and axe is one.
-    async with opened(browser, parley_url, viewport=viewport, color_scheme=scheme, bypass_csp=True) as window:
+    async with opened(browser, parley_url, viewport=viewport, bypass_csp=True) as window:
         page, found = window.page, {}
+        await page.goto(f"{parley_url}/reset?token=none")
+        await page.get_by_label("New password").wait_for()
+        found["reset"] = await _violations(page)
         await page.goto(parley_url)
-        await page.get_by_label("Handle").wait_for()
-        found["sign-in"] = await _violations(page)
+        await page.get_by_role("button", name="Create an account").click()
+        await page.get_by_label("Handle").fill(bob.handle)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Create account").click()
+        await page.get_by_role("alert").filter(has_text="handle").wait_for()
+        found["refused"] = await _violations(page)
         await window.sign_in(ann)
         await window.row("Engines").wait_for()
         found["list"] = await _violations(page)
@@ -51,22 +63,36 @@ async def test_no_state_breaks_a_rule_of_accessibility(
         await page.get_by_role("button", name=f"Choose {bob.handle}").click()
         found["new conversation"] = await _violations(page)
         await page.keyboard.press("Escape")
+        await window.row(bob.handle).filter(has_not_text="Engines").click()
+        await page.get_by_text("No messages yet. Say hello!").wait_for()
+        found["nothing said"] = await _violations(page)
+        if viewport == NARROW:
+            await page.get_by_role("button", name="Back to the list").click()
         await window.open("Engines")
         await window.act("Third", "React")
+        found["reactions"] = await _violations(page)
         await page.get_by_role("button", name="Thumbs up").click()
         await window.message("Third").get_by_role("button", name="👍 1").wait_for()
         await window.act("First", "Reply")
         await window.say("Fourth")
         await window.message("Fourth").get_by_label("Sent", exact=True).wait_for()
+        await window.act("Second", "Edit")
         await window.act("Fourth", "Delete")
         found["conversation"] = await _violations(page)
         await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Cancel edit").click()
         await page.get_by_role("button", name="Members", exact=True).click()
         await page.get_by_role("complementary", name="Members").wait_for()
         found["members"] = await _violations(page)
+        await page.get_by_role("button", name="Close members").click()
+        await page.context.set_offline(True)
+        await page.get_by_text("Reconnecting…").wait_for()
+        await window.say("Later")
+        await page.get_by_label("Sending").wait_for()
+        found["offline"] = await _violations(page)
 
     assert {state: violations for state, violations in found.items() if violations} == {}
-    assert window.complaints == []
+    assert [complaint for complaint in window.complaints if "ERR_INTERNET_DISCONNECTED" not in complaint] == []
 
 
 async def test_everything_can_be_done_by_keyboard(browser: Browser, api: Api, parley_url: str) -> None:

@@ -24,6 +24,7 @@ class Entry:
     kind: str
     client_message_id: str | None = None  # None: no message, or not shown to this reader
     body: str | None = None  # None: no body, or changed since
+    edits: int | None = None  # the place of the message that this gives another body; None: it is no edit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,35 @@ class SendUnknown(Record):
     client: str
     conversation: str
     client_message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditInvoked(Record):
+    """An edit of the message at `sequence` left; the same again when it is retried."""
+
+    client: str
+    conversation: str
+    sequence: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditAcked(Record):
+    """An edit was acknowledged."""
+
+    client: str
+    conversation: str
+    sequence: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Record):
+    """A request that left at `invoked_at` has ended: done (code None), with an error, or without any answer (`""`)."""
+
+    invoked_at: int
+    client: str
+    code: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +162,41 @@ class Read(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadCounted(Record):
+    """In the end a user was told how many messages are unread after `read`; counts are cut at `most`."""
+
+    user: str
+    instance: str
+    conversation: str
+    read: int
+    count: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceShown(Record):
+    """An instance showed whether a user is there: ONLINE, AWAY, OFFLINE, or UNKNOWN."""
+
+    user: str
+    instance: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects(Record):
+    """In the end an effect of a conversation's entries was found at these places, `once`: and may be nowhere twice.
+
+    `on`: the kind of entry that has the effect; None: every entry.
+    """
+
+    name: str
+    conversation: str
+    on: str | None
+    once: bool
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberChanged(Record):
     """A user's membership began (`joined`) or ended with the entry at `sequence`."""
 
@@ -182,4 +247,6 @@ def _record(line: dict[str, dict[str, Any]]) -> Record:
             members["entry"] = Entry(**entry)
         case {"entries": entries}:
             members["entries"] = tuple(Entry(**entry) for entry in entries)
+        case {"sequences": sequences}:
+            members["sequences"] = tuple(sequences)
     return _TYPES[name](**members)

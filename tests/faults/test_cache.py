@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -19,8 +19,9 @@ from tests.faults.proxy import Proxy
 from tests.local_api import LocalApi, local_api
 from tests.stack_process import StackProcess
 
-READ = """query ($id: ID!) { conversation(id: $id) { title viewerMembership { role readSequence user { displayName } }
-  messages(last: 5) { nodes { id sequence clientMessageId body reactions { emoji viewerHasReacted } } } } }"""
+READ = """query ($id: ID!) { viewer { conversations(first: 1) { nodes { id } } }
+  conversation(id: $id) { title viewerMembership { role readSequence user { displayName } }
+  messages(last: 5) { nodes { id sequence clientMessageId body status reactions { emoji viewerHasReacted } } } } }"""
 EDIT = """mutation ($input: EditMessageInput!) { editMessage(input: $input) {
   message { id } userErrors { code } } }"""
 REACT = """mutation ($input: AddReactionInput!) { addReaction(input: $input) {
@@ -34,8 +35,9 @@ class Reader:
     """Somebody who writes at one process, and looks at the other whether it is there."""
 
     person: Person
+    friend: Person
     apis: tuple[Api, Api]
-    conversation: str
+    conversations: Sequence[str]  # of both
     reads: int = 0
     unanswered: int = 0
     slowest: float = 0.0
@@ -47,26 +49,31 @@ class Reader:
             if over.is_set():
                 return
             writer, reader = self.apis[number % 2], self.apis[(number // 2) % 2]
-            await self._turn(number, self.person.at(writer), self.person.at(reader))
+            await self._turn(number, writer, self.person.at(reader))
 
-    async def _turn(self, number: int, writer: Person, reader: Person) -> None:
-        name = f"{number}-{uuid.uuid4().hex}"
-        sent = await self._write(writer, SEND, conversationId=self.conversation, body=name, clientMessageId=name)
+    async def _turn(self, number: int, at: Api, reader: Person) -> None:
+        writer, friend = self.person.at(at), self.friend.at(at)
+        name, room = f"{number}-{uuid.uuid4().hex}", self.conversations[number % len(self.conversations)]
+        sent = await self._write(writer, SEND, conversationId=room, body=name, clientMessageId=name)
         if sent is None:
             return
         message = sent["message"]
-        await self._look(reader, f"{name} was sent", lambda found: name in _bodies(found))
+
+        async def look(fact: str, shows: Callable[[Json], bool]) -> None:
+            await self._look(reader, room, f"{name} {fact}", shows)
+
+        await look("was sent", lambda found: name in _bodies(found) and _first(found) == room)
         if await self._write(writer, EDIT, messageId=message["id"], body=f"edited {name}"):
-            await self._look(reader, f"{name} was edited", lambda found: f"edited {name}" in _bodies(found))
+            await look("was edited", lambda found: f"edited {name}" in _bodies(found))
         if await self._write(writer, REACT, messageId=message["id"], emoji="🎉"):
-            await self._look(reader, f"{name} was reacted to", lambda found: _has_reacted(found, message["id"]))
+            await look("was reacted to", lambda found: _has_reacted(found, message["id"]))
         marked = message["sequence"]
-        if await self._write(writer, MARK_READ, conversationId=self.conversation, upToSequence=marked):
-            await self._look(reader, f"{name} was read", lambda found: _membership(found)["readSequence"] >= marked)
+        if await self._write(writer, MARK_READ, conversationId=room, upToSequence=marked):
+            await look("was read", lambda found: _membership(found)["readSequence"] >= marked)
+        if await self._write(friend, MARK_READ, conversationId=room, upToSequence=marked):
+            await look("was read by all", lambda found: _status(found, message["id"]) == "READ")
         if await self._write(writer, PROFILE, displayName=name[:30]):
-            await self._look(
-                reader, f"{name} is a name", lambda found: _membership(found)["user"]["displayName"] == name[:30]
-            )
+            await look("is a name", lambda found: _membership(found)["user"]["displayName"] == name[:30])
 
     async def _write(self, writer: Person, mutation: str, **fields: object) -> Json | None:
         """Return the payload; None where it is not known what came of it."""
@@ -79,13 +86,13 @@ class Reader:
         content: Json = payload
         return content
 
-    async def _look(self, reader: Person, fact: str, shows: Callable[[Json], bool]) -> None:
-        response = await self._timed(reader, READ, {"id": self.conversation})
+    async def _look(self, reader: Person, room: str, fact: str, shows: Callable[[Json], bool]) -> None:
+        response = await self._timed(reader, READ, {"id": room})
         if response.get("errors"):
             self.unanswered += 1
             return
         self.reads += 1
-        if not shows(response["data"]["conversation"]):
+        if not shows(response["data"]):
             self.stale.append(fact)
 
     async def _timed(self, person: Person, query: str, variables: Json) -> Json:
@@ -95,18 +102,33 @@ class Reader:
         return response
 
 
+def _nodes(found: Json) -> list[Json]:
+    nodes: list[Json] = found["conversation"]["messages"]["nodes"]
+    return nodes
+
+
 def _bodies(found: Json) -> list[str]:
-    return [node["body"] for node in found["messages"]["nodes"]]
+    return [node["body"] for node in _nodes(found)]
 
 
 def _has_reacted(found: Json, message_id: str) -> bool:
-    nodes = [node for node in found["messages"]["nodes"] if node["id"] == message_id]
+    nodes = [node for node in _nodes(found) if node["id"] == message_id]
     return any(reaction["viewerHasReacted"] for node in nodes for reaction in node["reactions"])
 
 
+def _status(found: Json, message_id: str) -> str | None:
+    return next((node["status"] for node in _nodes(found) if node["id"] == message_id), None)
+
+
 def _membership(found: Json) -> Json:
-    membership: Json = found["viewerMembership"]
+    membership: Json = found["conversation"]["viewerMembership"]
     return membership
+
+
+def _first(found: Json) -> str:
+    """Return the conversation that comes first in the list."""
+    first: str = found["viewer"]["conversations"]["nodes"][0]["id"]
+    return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +219,9 @@ async def test_an_answer_is_read_everywhere_whatever_becomes_of_redis(fragile: S
     ):
         readers = []
         for _ in range(4):
-            person = await near.register()
-            readers.append(Reader(person, (near, far), (await person.talk())["id"]))
+            person, friend = await near.register(), await near.register()
+            rooms = [(await person.talk(friend))["id"] for _ in range(2)]
+            readers.append(Reader(person, friend, (near, far), rooms))
 
         async def go_on() -> None:
             """Wait until Redis is believed, and everybody has read from it for a while."""

@@ -256,6 +256,9 @@ class Room:
         self._member(actor)
         (self.muted.add if muted else self.muted.discard)(actor)
 
+    def report(self, actor: str, message: Message) -> None:
+        self._seer(actor, message)
+
     def block(self, actor: str, user_id: str, *, blocked: bool) -> None:
         if blocked and actor == user_id:
             raise Refused("INVALID_INPUT", "userId")

@@ -1,5 +1,7 @@
 """Which HTTP requests become sockets."""
 
+from collections.abc import Callable
+
 import pytest
 
 from parley.handshake import Answer, answer, asked
@@ -20,9 +22,20 @@ def request(line: str = "GET /graphql HTTP/1.1", **changes: str | None) -> bytes
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def to(data: bytes, *, allowed: tuple[str, ...] = (), is_draining: bool = False) -> Answer:
+def to(
+    data: bytes,
+    *,
+    allowed: tuple[str, ...] = (),
+    is_refusing: bool = False,
+    has_seat: Callable[[], bool] = lambda: True,
+) -> Answer:
     return answer(
-        asked(data), path="/graphql", request_id="the-request", allowed_origins=allowed, is_draining=is_draining
+        asked(data),
+        path="/graphql",
+        request_id="the-request",
+        allowed_origins=allowed,
+        is_refusing=is_refusing,
+        has_seat=has_seat,
     )
 
 
@@ -99,4 +112,25 @@ def test_a_query_string_changes_nothing() -> None:
 
 
 def test_a_draining_process_refuses_new_sockets() -> None:
-    assert status(to(request(), is_draining=True)) == 503
+    assert status(to(request(), is_refusing=True)) == 503
+
+
+def test_whoever_has_too_many_sockets_open_is_told_when_to_try_again() -> None:
+    reply = to(request(), has_seat=lambda: False)
+
+    assert (status(reply), reply.is_accepted) == (429, False)
+    assert b"\r\nRetry-After: 5\r\n" in reply.data
+
+
+def test_only_what_would_become_a_socket_takes_a_seat() -> None:
+    taken: list[bool] = []
+
+    def seat() -> bool:
+        taken.append(True)
+        return True
+
+    for data in (request("GET /else HTTP/1.1"), request(origin="https://evil.example"), request(sec_websocket_key="x")):
+        to(data, has_seat=seat)
+    to(request(), is_refusing=True, has_seat=seat)
+
+    assert taken == []

@@ -198,7 +198,7 @@ def test_subscribe_carries_what_the_client_sent() -> None:
 
     assert isinstance(event, Subscribe)
     assert event.operation.id == "a"
-    assert (event.query, event.variables, event.operation_name, event.extensions) == (
+    assert (event.asked.query, event.asked.variables, event.asked.operation_name, event.asked.extensions) == (
         QUERY["query"],
         {"n": 1},
         "Q",
@@ -211,7 +211,7 @@ def test_all_but_the_query_may_be_absent_or_null(payload: dict[str, object]) -> 
     [event] = acknowledged().receive_text(subscribe("1", **payload), 0.0)
 
     assert isinstance(event, Subscribe)
-    assert (event.variables, event.operation_name, event.extensions) == (None, None, None)
+    assert (event.asked.variables, event.asked.operation_name, event.asked.extensions) == (None, None, None)
 
 
 def test_64_levels_and_many_brackets_are_accepted() -> None:

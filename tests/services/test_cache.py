@@ -2,19 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from services import ids
 from services.cache import Cache, Grant, Trust
 from services.clock import now
+from services.entries import ConversationChanged, ConversationKind, Entry, MemberAdded, MemberRole, MessageSent
 from services.entries import ConversationCreated as Created
-from services.entries import ConversationKind, Entry, MemberAdded, MemberRole, MessageSent
-from services.log_cache import LogCache, News, Tail
+from services.log_cache import Head, LogCache, News, Tail
 from services.mongo import Database
 from services.receipt_cache import ReceiptCache
-from services.receipts import Marker, Receipts
+from services.receipts import Marker, Receipts, floor_of
 from services.redis import Redis
 from services.services import SCRIPTS
 from services.state import State
@@ -57,6 +57,9 @@ class Talk:
     def add(self, user_id: str) -> list[Entry]:
         return [self._add(MemberAdded, user_id=user_id, role=MemberRole.MEMBER)]
 
+    def archive(self) -> list[Entry]:
+        return [self._add(ConversationChanged, title="Engines", archived=True)]
+
     def _add(self, kind: type[Entry], **fields: object) -> Entry:
         entry = kind(
             conversation_id=self.conversation_id,
@@ -95,7 +98,7 @@ async def grant(logs: LogCache, talk: Talk) -> Grant:
 
 async def known(logs: LogCache, talk: Talk) -> Tail:
     """Put the whole log, and return what is remembered."""
-    logs.put(talk.conversation_id, await grant(logs, talk), Tail(talk.state, talk.entries))
+    logs.put(talk.conversation_id, await grant(logs, talk), Tail(talk.state, talk.entries), None)
     found = await logs.tail(talk.conversation_id)
     assert isinstance(found, Tail)
     return found
@@ -124,7 +127,7 @@ async def test_what_was_read_before_a_change_is_not_put_after_it(logs: LogCache)
     before = Tail(talk.state, list(talk.entries))
     await logs.tell(talk.conversation_id, talk.say(), talk.state)
 
-    logs.put(talk.conversation_id, early, before)
+    logs.put(talk.conversation_id, early, before, None)
 
     assert isinstance(await logs.tail(talk.conversation_id), Grant)
 
@@ -134,7 +137,7 @@ async def test_what_was_read_before_redis_lost_everything_is_not_put_after_it(lo
     early = await grant(logs, talk)
     await redis.call("FLUSHALL")
 
-    logs.put(talk.conversation_id, early, Tail(talk.state, talk.entries))
+    logs.put(talk.conversation_id, early, Tail(talk.state, talk.entries), None)
 
     assert isinstance(await logs.tail(talk.conversation_id), Grant)
 
@@ -193,44 +196,109 @@ async def test_a_membership_is_forgotten_when_it_changes_and_an_older_one_is_not
     assert await logs.members(talk.conversation_id, [BOB], control=3) == {}  # whoever asks knows of more
 
 
-def receipts(conversation_id: str, delivered: int, read: int) -> Receipts:
+async def test_a_head_says_when_something_was_said_and_whether_it_is_archived(logs: LogCache) -> None:
+    talk, other = Talk(), Talk()
+    await known(logs, talk)
+    heads = [await logs.heads([talk.conversation_id, other.conversation_id])]
+    said = talk.say()
+    await logs.tell(talk.conversation_id, said, talk.state)
+    await logs.tell(talk.conversation_id, talk.add(BOB), talk.state)
+    heads.append(await logs.heads([talk.conversation_id]))
+    await logs.tell(talk.conversation_id, talk.archive(), talk.state)
+    heads.append(await logs.heads([talk.conversation_id]))
+
+    assert heads == [
+        {talk.conversation_id: Head(said_at=None, archived=False)},
+        {talk.conversation_id: Head(said_at=said[0].at, archived=False)},
+        {talk.conversation_id: Head(said_at=said[0].at, archived=True)},
+    ]
+
+
+async def test_a_head_knows_of_a_message_that_lies_before_the_tail(logs: LogCache) -> None:
+    talk = Talk()
+    said = talk.say()
+    talk.add(BOB)
+
+    logs.put(talk.conversation_id, await grant(logs, talk), Tail(talk.state, talk.entries[2:]), said[0].at)
+
+    assert await logs.heads([talk.conversation_id]) == {talk.conversation_id: Head(said_at=said[0].at, archived=False)}
+
+
+def receipts(conversation_id: str, delivered: int, read: int, *, user_id: str = BOB, joined: int = 1) -> Receipts:
     def marker(sequence: int) -> Marker:
         return Marker(sequence=sequence, at=now(), before=sequence - 1)
 
     return Receipts(
         conversation_id=conversation_id,
-        user_id=BOB,
-        joined_sequence=1,
+        user_id=user_id,
+        joined_sequence=joined,
         delivered=marker(delivered),
         read=marker(read),
     )
 
 
-async def test_of_two_moves_of_a_marker_the_farther_one_stays_in_whatever_order_they_come(cache: Cache) -> None:
-    talk, found = Talk(), ReceiptCache(cache)
-    key = talk.conversation_id
-    near, far = receipts(key, 9, 1), receipts(key, 10, 9)
-    token = await found.all(key)
+async def put_receipts(found: ReceiptCache, members: Sequence[Receipts]) -> str:
+    """Have these remembered; return their conversation."""
+    conversation_id = members[0].conversation_id
+    token = await found.floor(conversation_id)
     assert isinstance(token, Grant)
-    found.put(key, token, {BOB: receipts(key, 2, 1).to_bytes()})
+    found.put(conversation_id, token, {one.user_id: one.to_bytes() for one in members})
+    return conversation_id
+
+
+async def test_of_two_moves_of_a_marker_the_farther_one_stays_in_whatever_order_they_come(cache: Cache) -> None:
+    key, found = ids.new_id("cnv"), ReceiptCache(cache)
+    near, far = receipts(key, 9, 1), receipts(key, 10, 9)
+    await put_receipts(found, [receipts(key, 2, 1)])
 
     await found.tell(key, BOB, far.to_bytes(), b"")
     await found.tell(key, BOB, near.to_bytes(), b"")
 
-    stored = await found.some(key, [BOB, ANN])
-    assert stored is not None
+    stored = await found.some(key, [BOB, ANN], grantable=False)
+    assert isinstance(stored, dict)
     assert [Receipts.from_bytes(key, user_id, value) for user_id, value in stored.items()] == [far]
+    assert await found.floor(key) == floor_of([far])
+
+
+async def test_the_floor_is_that_of_all_members_however_their_markers_move(cache: Cache) -> None:
+    key, found, rng = ids.new_id("cnv"), ReceiptCache(cache), random.Random(7)
+    members = {
+        user_id: receipts(key, joined, joined, user_id=user_id, joined=joined)
+        for user_id, joined in ((ids.user(), rng.randint(1, 30)) for _ in range(1_500))
+    }
+    await put_receipts(found, list(members.values()))
+    seen = [(await found.floor(key), floor_of(members.values()))]
+    for _ in range(40):
+        behind = floor_of(members.values())
+        user_id = rng.choice([user_id for _, user_id in (*behind.delivered, *behind.read)])
+        members[user_id] = members[user_id].moved_to(rng.randint(1, 60), read=rng.random() < 0.5, at=now())
+        await found.tell(key, user_id, members[user_id].to_bytes(), b"")
+        seen.append((await found.floor(key), floor_of(members.values())))
+
+    assert all(read == expected for read, expected in seen)
+
+
+async def test_a_floor_of_which_redis_has_thrown_a_part_away_is_read_anew(cache: Cache) -> None:
+    key, found = ids.new_id("cnv"), ReceiptCache(cache)
+    await put_receipts(found, [receipts(key, 2, 1)])
+
+    await cache.redis.call("DEL", cache.key("floor", key))
+
+    assert isinstance(await found.floor(key), Grant)
 
 
 async def test_receipts_are_forgotten_when_somebody_comes_or_goes(cache: Cache, logs: LogCache) -> None:
     talk, found = Talk(), ReceiptCache(cache)
-    token = await found.all(talk.conversation_id)
+    key = talk.conversation_id
+    await put_receipts(found, [receipts(key, 2, 1)])
+
+    await logs.tell(key, talk.add(BOB), talk.state)
+    token = await found.floor(key)
+    await logs.tell(key, talk.add(ids.user()), talk.state)
     assert isinstance(token, Grant)
+    found.put(key, token, {ANN: receipts(key, 2, 1).to_bytes()})
 
-    await logs.tell(talk.conversation_id, talk.add(BOB), talk.state)
-    found.put(talk.conversation_id, token, {ANN: receipts(talk.conversation_id, 2, 1).to_bytes()})
-
-    assert isinstance(await found.all(talk.conversation_id), Grant)
+    assert isinstance(await found.some(key, [ANN], grantable=True), Grant)
 
 
 async def test_whoever_cannot_tell_answers_only_when_nobody_believes_redis_any_more(

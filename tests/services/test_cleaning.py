@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services import cleaning, ids
+from services.attempts import Attempts, attempt_id
+from services.audit import Audit, AuditEventKind
 from services.cleaning import KEPT, PAGE, Cleaning
+from services.erasure import LATE
 from services.leases import Leases
 from services.mongo import Database, Document
 from services.resets import Resets
@@ -113,3 +116,54 @@ async def test_of_two_workers_the_one_with_the_lease_cleans_until_it_goes(
 
     assert (before, after) == ("first", "second")
     assert await holder() is None
+
+
+async def test_the_audit_log_is_kept_for_so_many_days(mongo_database: Database) -> None:
+    audit = Audit(mongo_database)
+    for days in (0, 29, 31, 400):
+        await audit.record(
+            AuditEventKind.SIGNED_IN, subject_id=ids.user(), detail=f"{days}", at=NOW - timedelta(days=days)
+        )
+
+    await Cleaning(mongo_database, Leases(mongo_database, "worker"), lambda: NOW, audit_days=30).clean()
+
+    assert [event.detail for event in await audit.newest(10)] == ["0", "29"]
+
+
+async def test_guesses_of_passwords_are_removed_a_day_after_the_last(mongo_database: Database) -> None:
+    attempts = Attempts(mongo_database)
+    await attempts.begin("ada", LONG_AGO)
+    await attempts.begin("bob", LATELY)
+
+    await cleaner(mongo_database).clean()
+
+    assert await left(mongo_database, "attempts") == {attempt_id("bob")}
+
+
+async def test_what_came_late_of_an_erased_person_is_removed_a_minute_later(mongo_database: Database) -> None:
+    ann, bob, conversation = ids.user(), ids.user(), ids.new_id("cnv")
+    for user in (ann, bob):
+        await mongo_database["seen"].insert_one({"_id": user, "at": NOW})
+        await mongo_database["receipts"].insert_one({"_id": f"{conversation}:{user}"})
+        await mongo_database["blocks"].insert_one({"_id": f"{user}:{ids.user()}"})
+    erasure = {"_id": ann, "handle": None, "identity": None, "conversations": [conversation], "doneAt": NOW}
+    await mongo_database["erasures"].insert_one(erasure)
+
+    await cleaner(mongo_database, now=NOW + LATE).clean()
+    early = await left(mongo_database, "seen")
+    await cleaner(mongo_database, now=NOW + LATE + timedelta(seconds=1)).clean()
+
+    assert early == {ann, bob}
+    assert await left(mongo_database, "seen") == {bob}
+    assert await left(mongo_database, "receipts") == {f"{conversation}:{bob}"}
+    assert {block.partition(":")[0] for block in await left(mongo_database, "blocks")} == {bob}
+    assert await left(mongo_database, "erasures") == set()
+
+
+async def test_an_erasure_that_is_not_done_is_left_to_who_does_it(mongo_database: Database) -> None:
+    erasure: Document = {"_id": ids.user(), "handle": "ada", "identity": None, "conversations": [], "doneAt": None}
+    await mongo_database["erasures"].insert_one(erasure)
+
+    await cleaner(mongo_database, now=LATER).clean()
+
+    assert await left(mongo_database, "erasures") == {erasure["_id"]}

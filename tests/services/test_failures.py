@@ -5,12 +5,19 @@ import json
 import logging
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import structlog
 from pydantic import BaseModel, ValidationError
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from parley import logs
+from parley.requests import EXCEPTION_HANDLERS, Requests
 from services.failures import described
 
 
@@ -86,3 +93,23 @@ def test_what_libraries_log_is_a_line_as_well(written: io.StringIO) -> None:
     assert (line["event"], line["logger"]) == ("Task exception was never retrieved", "asyncio")
     assert "future" not in written.getvalue()
     assert "ValueError" in line["exception"]
+
+
+async def test_a_plain_route_that_fails_is_masked_and_logged_once(written: io.StringIO) -> None:
+    async def fail(request: Request) -> Response:
+        return Response(str(int(request.query_params["number"])))
+
+    inner = Requests(Starlette(routes=[Route("/plain", fail)], exception_handlers=EXCEPTION_HANDLERS), ())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, "state": {}}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        answer = await client.get("/plain?number=secret")
+
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["extensions"]["code"]) == (500, "INTERNAL")
+    assert error["extensions"]["requestId"] == answer.headers["x-request-id"]
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert (line["event"], line["request_id"]) == ("request.failed", answer.headers["x-request-id"])
+    assert "secret" not in answer.text + line["exception"]

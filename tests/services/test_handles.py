@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from services import handles
 from services.errors import InvalidInput
+from services.inputs import NewUser
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_a_display_name_is_stored_trimmed_and_composed(typed: str, stored: str) 
 )
 def test_a_display_name_that_disturbs_is_refused(typed: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        handles.display_name(typed)
+        NewUser.of(handle="ada", display_name=typed)
 
     assert refused.value.path == ("input", "displayName")
 

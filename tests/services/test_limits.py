@@ -281,7 +281,7 @@ def test_a_rule_that_is_none_is_refused(text: str) -> None:
 
 
 def test_off_turns_every_limit_off() -> None:
-    assert [rules("off").of(bucket) for bucket in Bucket] == [None] * 5
+    assert [rules("off").of(bucket) for bucket in Bucket] == [None] * 6
 
 
 def test_what_is_not_named_stays_as_usual() -> None:
@@ -293,5 +293,6 @@ def test_what_is_not_named_stays_as_usual() -> None:
         Rule(1, 2),
         Rule(120, 60),
         Rule(50, 60),
+        Rule(120, 60),
     ]
     assert found.fields == {"sendMessage"}

@@ -51,11 +51,11 @@ async def processes(mongo_database: Database, caches: list[Cache]) -> AsyncItera
         ]
 
 
-async def made(logs: Logs, *members: str) -> Log:
+async def made(logs: Logs, *members: str, kind: ConversationKind = ConversationKind.GROUP) -> Log:
     """Return the log of a new conversation of these members."""
     conversation = await logs.get(ids.new_id("cnv"))
     roles = tuple((member, MemberRole.OWNER) for member in members)
-    fields = {"conversation_kind": ConversationKind.GROUP, "title": None, "roles": roles}
+    fields = {"conversation_kind": kind, "title": None, "roles": roles}
     await conversation.append("create", lambda _: Draft(ConversationCreated, members[0], fields), base=0, concerns=())
     return conversation
 
@@ -252,3 +252,16 @@ async def test_who_is_too_far_behind_has_to_read_again(processes: list[Logs]) ->
     assert (served.sequence, served.notice) == (2, None)
     assert refused.notice.reason is ResyncReason.TOO_FAR_BEHIND
     assert refused.sequence == refused.notice.sequence == FARTHEST + 2
+
+
+async def test_the_two_of_a_direct_conversation_are_known_where_its_document_lacks_them(
+    processes: list[Logs], mongo_database: Database
+) -> None:
+    ann, bob = ids.user(), ids.user()
+    made_id = (await made(processes[0], ann, bob, kind=ConversationKind.DIRECT)).conversation_id
+    await mongo_database["conversations"].update_one({"_id": made_id}, {"$unset": {"pair": ""}})
+
+    found = await processes[1].get(made_id)
+
+    assert found.state.conversation is not None
+    assert found.state.conversation.pair == [ann, bob]

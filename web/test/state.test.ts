@@ -25,6 +25,7 @@ const message = (sequence: number, sender = "bob", more: Partial<Message> = {}):
   body: `body ${sequence}`,
   clientMessageId: `c${sequence}`,
   replyTo: null,
+  attachments: [],
   reactions: [],
   version: 1,
   createdAt: time(sequence),

@@ -13,6 +13,8 @@ export class Inbox {
   private stopFollowing: () => void = () => {};
   private stopping = new AbortController();
   private readonly joining = new Map<Id, Update[]>();
+  private readonly turns = new Map<Id, Promise<void>>(); // of the pages of a conversation, the last one that was asked for
+  private readonly older = new Map<Id, Promise<void>>(); // pages of older messages that are asked for
 
   constructor(
     private readonly client: Client,
@@ -41,6 +43,7 @@ export class Inbox {
     this.stopping.abort();
     this.stopFollowing();
     this.stopFollowing = () => {};
+    this.turns.clear();
   }
 
   /** After an absence: what no update tells of is read, as that the viewer was removed meanwhile. */
@@ -49,51 +52,75 @@ export class Inbox {
     const summaries = await again(() => this.summaries(), signal).catch(() => undefined);
     if (!summaries) return;
     const ids = new Set(summaries.map(({ id }) => id));
-    for (const id of Object.keys(this.store.state().conversations)) {
-      if (!ids.has(id) && summaries.length < MOST_PAGES * 50) this.store.dispatch({ type: "left", id });
-    }
+    const missing = Object.keys(this.store.state().conversations).filter((id) => !ids.has(id));
     for (const summary of summaries) this.store.dispatch({ type: "summary", summary });
+    // One that moved up between two pages is on neither of them.
+    for (const id of missing) await again(() => this.summarise(id), signal).catch(() => undefined);
     this.marks.arrivedAll();
   }
 
   async summarise(id: Id): Promise<void> {
     const { conversation } = await this.client.ask(SUMMARY_OF, { id });
     if (conversation) this.store.dispatch({ type: "summary", summary: conversation });
+    else this.store.dispatch({ type: "left", id });
   }
 
   /** Read a conversation's newest messages. */
-  async read(id: Id): Promise<void> {
-    this.store.dispatch({ type: "reading", id });
-    try {
-      const { conversation } = await this.client.ask(OPEN, { id });
-      if (conversation) this.store.dispatch({ type: "read", conversation });
-      else this.store.dispatch({ type: "left", id });
-    } catch {
-      this.store.dispatch({ type: "readFailed", id });
-    }
+  read(id: Id): Promise<void> {
+    return this.inTurn(id, async () => {
+      if (this.store.state().conversations[id]?.timeline.loading === "ready") return; // asked for twice
+      this.store.dispatch({ type: "reading", id });
+      try {
+        const { conversation } = await this.client.ask(OPEN, { id });
+        if (conversation) this.store.dispatch({ type: "read", conversation });
+        else this.store.dispatch({ type: "left", id });
+      } catch {
+        this.store.dispatch({ type: "readFailed", id });
+      }
+    });
   }
 
-  async readOlder(id: Id): Promise<void> {
-    const timeline = this.store.state().conversations[id]?.timeline;
-    if (!timeline?.before || !timeline.hasOlder || timeline.older === "loading") return;
-    this.store.dispatch({ type: "readingOlder", id });
-    try {
-      const { conversation } = await this.client.ask(OLDER, { id, before: timeline.before });
-      if (conversation) this.store.dispatch({ type: "readOlder", id, page: conversation.messages });
-    } catch {
-      this.store.dispatch({ type: "readOlderFailed", id });
-    }
+  /** Read the page before the oldest message; whoever asks meanwhile waits for the same page. */
+  readOlder(id: Id): Promise<void> {
+    const asked = this.older.get(id);
+    if (asked) return asked;
+    const reading = this.inTurn(id, async () => {
+      const timeline = this.store.state().conversations[id]?.timeline;
+      if (!timeline?.before || !timeline.hasOlder) return;
+      this.store.dispatch({ type: "readingOlder", id });
+      try {
+        const { conversation } = await this.client.ask(OLDER, { id, before: timeline.before });
+        if (conversation) this.store.dispatch({ type: "readOlder", id, page: conversation.messages });
+        else this.store.dispatch({ type: "left", id });
+      } catch {
+        this.store.dispatch({ type: "readOlderFailed", id });
+      }
+    }).finally(() => this.older.delete(id));
+    this.older.set(id, reading);
+    return reading;
   }
 
   /** After a gap: what is here is read again until that succeeds. */
-  async readAgain(id: Id): Promise<void> {
-    const isRead = this.store.state().conversations[id]?.timeline.loading !== "none";
-    if (isRead) this.store.dispatch({ type: "reading", id });
-    await again(async () => {
-      if (!isRead) return this.summarise(id);
-      const { conversation } = await this.client.ask(OPEN, { id });
-      if (conversation) this.store.dispatch({ type: "read", conversation });
-    }, this.stopping.signal);
+  readAgain(id: Id): Promise<void> {
+    return this.inTurn(id, async () => {
+      const isRead = this.store.state().conversations[id]?.timeline.loading !== "none";
+      if (isRead) this.store.dispatch({ type: "reading", id });
+      await again(async () => {
+        if (!isRead) return this.summarise(id);
+        const { conversation } = await this.client.ask(OPEN, { id });
+        if (conversation) this.store.dispatch({ type: "read", conversation });
+      }, this.stopping.signal);
+    });
+  }
+
+  /** Pages of one conversation are read one after the other: each fits what is here when its turn comes. */
+  private inTurn(id: Id, read: () => Promise<void>): Promise<void> {
+    const turn = (this.turns.get(id) ?? Promise.resolve()).then(read);
+    this.turns.set(
+      id,
+      turn.catch(() => {}),
+    );
+    return turn;
   }
 
   private async summaries(): Promise<Summary[]> {
@@ -132,8 +159,8 @@ export class Inbox {
     if (!conversations[id]) return void this.join(update);
     this.store.dispatch({ type: "update", update });
     if (update.__typename === "MessageSent" && update.message.sender.id !== viewer?.id) this.marks.arrived(id);
-    const isOwnReceipt = update.__typename === "ReceiptMoved" && update.userId === viewer?.id;
-    if (isOwnReceipt && this.store.state().conversations[id]!.unread > 0) void this.summarise(id).catch(() => {});
+    if (isForTheApi(update, viewer?.id, this.store.state().conversations[id]!.unread))
+      void this.summarise(id).catch(() => {});
   }
 
   /** Read a conversation that the viewer has come into, then apply what has happened there meanwhile. */
@@ -152,5 +179,17 @@ export class Inbox {
     }
     for (const update of updates) this.store.dispatch({ type: "update", update });
     this.marks.arrived(id);
+  }
+}
+
+/** Whether only the API knows what follows: how many are unread after a place in the middle, who may write now. */
+function isForTheApi(update: Update, viewerId: Id | undefined, unread: number): boolean {
+  switch (update.__typename) {
+    case "ReceiptMoved":
+      return update.userId === viewerId && unread > 0;
+    case "MemberRoleChanged":
+      return update.member.user.id === viewerId;
+    default:
+      return update.__typename === "ConversationChanged";
   }
 }

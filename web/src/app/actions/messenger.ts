@@ -14,6 +14,7 @@ import {
   REGISTER,
   REMOVE_MEMBER,
   REMOVE_REACTION,
+  RESET,
   SET_ROLE,
   type Mutation,
 } from "../api/operations";
@@ -68,6 +69,12 @@ export class Messenger {
     this.enter(this.client.session.user!);
   }
 
+  /** Set another password by the token of a reset link, which ends all sessions and begins one here. */
+  async resetPassword(token: string, newPassword: string): Promise<void> {
+    await this.client.begin(RESET, { token, newPassword, device: DEVICE });
+    this.enter(this.client.session.user!);
+  }
+
   async signOut(): Promise<void> {
     this.leave();
     await this.client.end();
@@ -90,6 +97,22 @@ export class Messenger {
     this.store.dispatch({ type: "opened", id });
     this.typists.watch(id);
     if (id && this.store.state().conversations[id]?.timeline.loading !== "ready") void this.inbox.read(id);
+  }
+
+  /** Keep what was written and not sent, for as long as this page lives. */
+  keepDraft(id: Id, draft: string): void {
+    this.store.dispatch({ type: "draft", id, draft });
+  }
+
+  /** Read older messages until one is here; return whether it is. */
+  async reach(id: Id, messageId: Id): Promise<boolean> {
+    for (;;) {
+      const timeline = this.store.state().conversations[id]?.timeline;
+      if (timeline?.messages.some((message) => message.id === messageId)) return true;
+      if (!timeline?.hasOlder || timeline.before === null) return false;
+      await this.inbox.readOlder(id);
+      if (this.store.state().conversations[id]?.timeline.older === "failed") return false;
+    }
   }
 
   readonly readOlder = (id: Id): Promise<void> => this.inbox.readOlder(id);

@@ -35,6 +35,7 @@ const MEMBER = `{ user ${USER} role joinedAt deliveredSequence readSequence }`;
 const MESSAGE = `{
   id conversationId sequence sender ${USER} body clientMessageId
   replyTo { id body sender ${USER} }
+  attachments { name url mediaType sizeBytes }
   reactions { emoji count users ${USER} }
   version createdAt editedAt deletedAt pinnedAt status
 }`;
@@ -55,6 +56,11 @@ export const REGISTER = mutation<Tokens, { handle: string; password: string; dis
 export const LOGIN = mutation<Tokens, { handle: string; password: string; device: string }>(
   "login",
   "LoginInput",
+  TOKENS,
+);
+export const RESET = mutation<Tokens, { token: string; newPassword: string; device: string }>(
+  "resetPassword",
+  "ResetPasswordInput",
   TOKENS,
 );
 export const REFRESH = mutation<Tokens, { refreshToken: string }>("refreshSession", "RefreshSessionInput", TOKENS);

@@ -26,6 +26,14 @@ export interface Quotation {
   sender: User;
 }
 
+/** A file that is somewhere else. */
+export interface Attachment {
+  name: string;
+  url: string; // https
+  mediaType: string;
+  sizeBytes: number;
+}
+
 export interface Reaction {
   emoji: string;
   count: number;
@@ -40,6 +48,7 @@ export interface Message {
   body: string | null; // null once deleted
   clientMessageId: string | null;
   replyTo: Quotation | null;
+  attachments: Attachment[];
   reactions: Reaction[];
   version: number;
   createdAt: string;

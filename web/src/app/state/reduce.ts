@@ -32,6 +32,7 @@ export type Event =
   | { type: "message"; message: Message }
   | { type: "marked"; id: Id; deliveredSequence: number; readSequence: number; unread: number | null }
   | { type: "muted"; id: Id; until: string | null }
+  | { type: "draft"; id: Id; draft: string }
   | { type: "presence"; presence: Presence }
   | { type: "typing"; typing: Typing | null }
   | { type: "notice"; notice: string | null };
@@ -98,6 +99,8 @@ export function reduce(state: State, event: Event): State {
       }));
     case "muted":
       return change(state, event.id, (conversation) => ({ ...conversation, mutedUntil: event.until }));
+    case "draft":
+      return change(state, event.id, (conversation) => ({ ...conversation, draft: event.draft }));
     case "presence":
       return { ...state, presence: { ...state.presence, [event.presence.userId]: event.presence } };
     case "typing":
@@ -128,6 +131,7 @@ function summarised(before: Conversation | undefined, summary: Summary): Convers
     newAfter: null,
     timeline: EMPTY_TIMELINE,
     outbox: [],
+    draft: "",
     ...before,
     ...rest,
     countedAt: lastSequence,

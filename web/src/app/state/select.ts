@@ -42,6 +42,12 @@ export function presenceOf({ presence }: State, userId: Id): PresenceStatus {
   return presence[userId]?.status ?? "UNKNOWN";
 }
 
+/** How many others are there, of those whose presence is known. */
+export function onlineIn({ members }: Conversation, state: State): number {
+  const viewerId = state.viewer?.id;
+  return members.filter(({ user }) => user.id !== viewerId && presenceOf(state, user.id) === "ONLINE").length;
+}
+
 /** Whose presence is on screen: partners in the list, and the members of the open conversation. */
 export function onScreen(state: State): Id[] {
   const viewerId = state.viewer?.id ?? "";

@@ -56,6 +56,7 @@ export interface Conversation {
   newAfter: number | null;
   timeline: Timeline;
   outbox: Outgoing[];
+  draft: string; // what was written and not sent before another one was opened
 }
 
 export type Connection = "connecting" | "online" | "reconnecting";

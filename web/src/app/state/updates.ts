@@ -131,6 +131,7 @@ export function changedMessages(messages: Message[], update: Update): Message[] 
         (message) => ({
           ...message,
           body: null,
+          attachments: [],
           deletedAt: message.deletedAt ?? update.at,
           reactions: [],
           pinnedAt: null,

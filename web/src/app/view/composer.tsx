@@ -19,11 +19,16 @@ export function Composer({ conversation, intent, setIntent }: Props) {
   const messenger = useMessenger();
   const viewerId = useKnown(({ viewer }) => viewer!.id);
   const box = useRef<HTMLTextAreaElement>(null);
-  const [text, setText] = useState("");
+  const { id, canSend, archivedAt } = conversation;
+  const [text, setText] = useState(conversation.draft);
   const [problem, setProblem] = useState("");
   const draft = useRef<string | null>(null); // what was written before an edit began; null while none is under way
-  const { id, canSend, archivedAt } = conversation;
+  const unsent = useRef("");
 
+  useEffect(() => {
+    unsent.current = draft.current ?? text;
+  });
+  useEffect(() => () => messenger.keepDraft(id, unsent.current.trimEnd()), [messenger, id]);
   useEffect(() => {
     setProblem("");
     if (intent?.kind === "edit") {
@@ -82,9 +87,8 @@ export function Composer({ conversation, intent, setIntent }: Props) {
   };
 
   if (archivedAt || !canSend.allowed) {
-    return (
-      <p className="composer-closed">{archivedAt ? "This conversation is archived." : "You cannot write here."}</p>
-    );
+    const reason = archivedAt ? "This conversation is archived." : canSend.reason;
+    return <p className="composer-closed">{reason ?? "You cannot write here."}</p>;
   }
   const isEdit = intent?.kind === "edit";
   return (

@@ -2,7 +2,7 @@
 import { useState } from "react";
 
 import type { Message } from "../api/types";
-import { nameOf, partner, presenceOf } from "../state/select";
+import { nameOf, onlineIn, partner, presenceOf } from "../state/select";
 import { Avatar, PresenceDot, presenceWord } from "./avatar";
 import { Composer } from "./composer";
 import { useKnown, useMessenger } from "./context";
@@ -60,9 +60,11 @@ function Head({ id, showsMembers, toggleMembers }: HeadProps) {
   const other = partner(conversation, viewerId);
   const presence = useKnown((state) => (other ? state.presence[other.id] : undefined));
   const status = useKnown((state) => (other ? presenceOf(state, other.id) : null));
+  const online = useKnown((state) => onlineIn(conversation, state));
   const name = nameOf(conversation, viewerId);
   const detail = () => {
-    if (!status) return `${conversation.memberCount} ${conversation.memberCount === 1 ? "member" : "members"}`;
+    const { memberCount } = conversation;
+    if (!status) return `${memberCount} ${memberCount === 1 ? "member" : "members"}${online > 0 ? `, ${online} online` : ""}`;
     if (status === "OFFLINE" && presence?.lastSeenAt) return `last seen ${ago(presence.lastSeenAt)}`;
     return presenceWord(status);
   };

@@ -126,7 +126,13 @@ function Row({ conversation }: { conversation: Conversation }) {
         </span>
         <span className="row-line">
           <span className="row-last">
-            <Last conversation={conversation} viewerId={viewerId} />
+            {conversation.draft && !isOpen ? (
+              <>
+                <span className="row-draft">Draft:</span> {conversation.draft}
+              </>
+            ) : (
+              <Last conversation={conversation} viewerId={viewerId} />
+            )}
           </span>
           <span className="row-marks">
             {muted && (

@@ -1,14 +1,16 @@
 /** One message, and what can be done with it. */
 import { useState, type KeyboardEvent } from "react";
 
-import type { Message, Reaction } from "../api/types";
+import type { Attachment, Message, Quotation, Reaction } from "../api/types";
 import type { Conversation, Outgoing } from "../state/state";
 import { Avatar, hueOf } from "./avatar";
 import { useKnown, useMessenger } from "./context";
 import type { Intent } from "./conversation";
 import { Icon, type IconName } from "./icon";
+import { size } from "./sizes";
 import { Ticks } from "./ticks";
 import { clock, full } from "./times";
+import { Words } from "./words";
 
 const EMOJI = ["👍", "❤️", "😂", "🎉", "😮", "🙏"];
 const EMOJI_NAMES = ["Thumbs up", "Heart", "Laughing", "Party", "Surprised", "Thanks"];
@@ -21,10 +23,12 @@ interface Props {
   /** Whether the Tab key leads here. */
   isCurrent: boolean;
   choose: (id: string) => void;
+  /** Leads to the message that this one answers. */
+  show: (id: string) => void;
   setIntent: (intent: Intent) => void;
 }
 
-export function MessageItem({ message, conversation, isFollowing, isCurrent, choose, setIntent }: Props) {
+export function MessageItem({ message, conversation, isFollowing, isCurrent, choose, show, setIntent }: Props) {
   const messenger = useMessenger();
   const viewerId = useKnown(({ viewer }) => viewer!.id);
   const isOwn = message.sender.id === viewerId;
@@ -35,6 +39,7 @@ export function MessageItem({ message, conversation, isFollowing, isCurrent, cho
     <article
       className={classes.filter(Boolean).join(" ")}
       tabIndex={isCurrent ? 0 : -1}
+      data-id={message.id}
       aria-label={`${isOwn ? "You" : message.sender.displayName}, ${clock(message.createdAt)}: ${message.body ?? "deleted"}`}
       onFocus={() => choose(message.id)}
     >
@@ -48,13 +53,11 @@ export function MessageItem({ message, conversation, isFollowing, isCurrent, cho
           {isNamed && (
             <strong className={`message-sender ink-${hueOf(message.sender.id)}`}>{message.sender.displayName}</strong>
           )}
-          {message.replyTo && (
-            <blockquote className="quote">
-              <strong>{message.replyTo.sender.id === viewerId ? "You" : message.replyTo.sender.displayName}</strong>
-              <span>{message.replyTo.body ?? <em>Message deleted</em>}</span>
-            </blockquote>
-          )}
-          <span className="message-body">{message.body ?? <em>Message deleted</em>}</span>
+          {message.replyTo && <Quote quotation={message.replyTo} isCurrent={isCurrent} show={show} />}
+          <span className="message-body">
+            {message.body === null ? <em>Message deleted</em> : <Words text={message.body} isCurrent={isCurrent} />}
+          </span>
+          {message.attachments.length > 0 && <Attachments attachments={message.attachments} isCurrent={isCurrent} />}
           <span className="message-meta">
             {message.pinnedAt && <span>pinned</span>}
             {message.editedAt && !message.deletedAt && <span>edited</span>}
@@ -87,6 +90,47 @@ export function MessageItem({ message, conversation, isFollowing, isCurrent, cho
   );
 }
 
+function Attachments({ attachments, isCurrent }: { attachments: Attachment[]; isCurrent: boolean }) {
+  return (
+    <ul className="attachments" aria-label="Attachments">
+      {attachments.map(({ name, url, sizeBytes }, index) => (
+        <li key={index}>
+          <a href={url} target="_blank" rel="noopener noreferrer" tabIndex={isCurrent ? 0 : -1}>
+            <Icon name="file" />
+            <span className="attachment-name">{name}</span>
+            <small>{size(sizeBytes)}</small>
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+interface QuoteProps {
+  quotation: Quotation;
+  isCurrent: boolean;
+  /** None while the answer is on its way. */
+  show?: (id: string) => void;
+}
+
+function Quote({ quotation: { id, body, sender }, isCurrent, show }: QuoteProps) {
+  const viewerId = useKnown(({ viewer }) => viewer!.id);
+  return (
+    <blockquote className="quote">
+      <button
+        type="button"
+        tabIndex={isCurrent ? 0 : -1}
+        disabled={!show}
+        title="Show the message"
+        onClick={() => show?.(id)}
+      >
+        <strong>{sender.id === viewerId ? "You" : sender.displayName}</strong>
+        <span>{body ?? <em>Message deleted</em>}</span>
+      </button>
+    </blockquote>
+  );
+}
+
 interface ReactionsProps {
   message: Message;
   reactions: Reaction[];
@@ -112,7 +156,7 @@ function Reactions({ message, reactions, viewerId, isCurrent }: ReactionsProps) 
               tabIndex={isCurrent ? 0 : -1}
               onClick={() => void messenger.react(message, emoji, !isMine)}
             >
-              {emoji} <span>{count}</span>
+              <span className="glyph">{emoji}</span> <span className="count">{count}</span>
             </button>
           </li>
         );
@@ -162,7 +206,7 @@ function Actions({ canEdit, canDelete, canReply, isCurrent, react, reply, edit, 
                 setAsks("none");
               }}
             >
-              {emoji}
+              <span className="glyph">{emoji}</span>
             </button>
           ))}
         </div>
@@ -225,12 +269,11 @@ export function OutgoingItem({ outgoing, conversationId }: { outgoing: Outgoing;
       <div className="message-column">
         <div className="bubble">
           {outgoing.replyTo && (
-            <blockquote className="quote">
-              <strong>{outgoing.replyTo.sender.displayName}</strong>
-              <span>{outgoing.replyTo.body}</span>
-            </blockquote>
+            <Quote quotation={outgoing.replyTo} isCurrent={false} />
           )}
-          <span className="message-body">{outgoing.body}</span>
+          <span className="message-body">
+            <Words text={outgoing.body} isCurrent={false} />
+          </span>
           <span className="message-meta">
             <time dateTime={outgoing.createdAt}>{clock(outgoing.createdAt)}</time>
             {!outgoing.problem && <span className="clock" role="img" aria-label="Sending" />}

@@ -11,6 +11,7 @@ import { day, isSameDay } from "./times";
 
 const END_PIXELS = 40; // so close to the end counts as there
 const AHEAD = "600px 0px 0px 0px"; // how far before the top older messages are asked for
+const FLASH_MS = 1_600; // for which one that was looked for stands out
 const GROUP_MS = 5 * 60_000; // messages of one person within this stand together
 
 interface Props {
@@ -55,6 +56,18 @@ export function Timeline({ conversation, setIntent }: Props) {
     items[Math.max(0, Math.min(items.length - 1, next))]!.focus();
   };
 
+  /** Leads to a message, also where it has to be read first. */
+  const show = async (messageId: string) => {
+    if (!(await messenger.reach(id, messageId))) return;
+    requestAnimationFrame(() => {
+      const found = list.current?.querySelector<HTMLElement>(`[data-id="${CSS.escape(messageId)}"]`);
+      if (!found) return;
+      found.scrollIntoView({ block: "center" });
+      found.focus({ preventScroll: true });
+      found.animate({ background: ["var(--chosen)", "transparent"] }, { duration: FLASH_MS, easing: "ease-in" });
+    });
+  };
+
   return (
     <div className="timeline-place">
       <div className="timeline" ref={box}>
@@ -75,14 +88,16 @@ export function Timeline({ conversation, setIntent }: Props) {
         <ol ref={list} className="messages" onKeyDown={move} aria-label="Messages, oldest first">
           {messages.map((message, index) => {
             const before = messages[index - 1];
+            const isFirstOfDay = !before || !isSameDay(before.createdAt, message.createdAt);
+            const isFirstNew = message.id === firstNew;
             return (
               <li key={keyOf(message)} data-sequence={message.sequence}>
-                {(!before || !isSameDay(before.createdAt, message.createdAt)) && (
+                {isFirstOfDay && (
                   <p className="day">
                     <span>{day(message.createdAt)}</span>
                   </p>
                 )}
-                {message.id === firstNew && (
+                {isFirstNew && (
                   <p className="day new">
                     <span>New messages</span>
                   </p>
@@ -90,9 +105,10 @@ export function Timeline({ conversation, setIntent }: Props) {
                 <MessageItem
                   message={message}
                   conversation={conversation}
-                  isFollowing={isTogether(before, message)}
+                  isFollowing={!isFirstOfDay && !isFirstNew && isTogether(before, message)}
                   isCurrent={message.id === current}
                   choose={setChosen}
+                  show={(messageId) => void show(messageId)}
                   setIntent={setIntent}
                 />
               </li>
@@ -120,8 +136,8 @@ function keyOf({ id, sender, clientMessageId }: Message): string {
   return clientMessageId ? `${sender.id} ${clientMessageId}` : id;
 }
 
-function isTogether(before: Message | undefined, message: Message): boolean {
-  if (!before || before.sender.id !== message.sender.id || message.replyTo) return false;
+function isTogether(before: Message, message: Message): boolean {
+  if (before.sender.id !== message.sender.id || message.replyTo) return false;
   return Date.parse(message.createdAt) - Date.parse(before.createdAt) < GROUP_MS;
 }
 

@@ -7,11 +7,11 @@ import bson
 import pytest
 
 from services.activity import Activity
-from services.audit import Audit, Code
 from services.clock import now
 from services.entries import MemberAdded, MemberRemoved, MemberRole, MemberRoleChanged, MessageDeleted, entry_id
 from services.events import Event
 from services.fold import Fold, Part
+from services.fsck import Code, Fsck
 from services.mongo import Database, Document
 from services.rebuild import Rebuild
 from services.search import SearchJob
@@ -51,12 +51,12 @@ async def talk(process: Process, database: Database) -> str:
 @pytest.fixture
 async def conversation(processes: list[Process], mongo_database: Database, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
     # What was said is old: jobs that have not counted it never will.
-    monkeypatch.setattr("services.audit.GRACE", timedelta(0))
+    monkeypatch.setattr("services.fsck.GRACE", timedelta(0))
     return await talk(processes[0], mongo_database)
 
 
 async def codes(database: Database) -> set[str]:
-    return {violation.code async for violation in Audit(database, pause_seconds=0).sweep()}
+    return {violation.code async for violation in Fsck(database, pause_seconds=0).sweep()}
 
 
 type Damage = Callable[[Database, str], Awaitable[object]]
@@ -229,7 +229,7 @@ async def test_what_was_planted_is_found_by_name_and_mended(
     processes: list[Process],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.audit.GRACE", timedelta(0))
+    monkeypatch.setattr("services.fsck.GRACE", timedelta(0))
     assert await codes(mongo_database) == set()
     for code, (damage, is_mended) in PLANTED.items():
         conversation_id = await talk(processes[0], mongo_database)

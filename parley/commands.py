@@ -1,6 +1,5 @@
-"""What commands have in common: where Parley's parts are, and how a command fails."""
+"""What commands share: where the running stack is, MongoDB for a moment, and how they fail."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -16,12 +15,14 @@ if TYPE_CHECKING:
 Data = Annotated[Path, typer.Option(help="Directory of all data and keys.")]
 
 
-def running(data: Path) -> dict[str, Any]:
+def running_on(data: Path) -> dict[str, Any]:
     """Return what `run.json` says; empty where nothing runs."""
-    found: dict[str, Any] = {}
+    import json
+
+    running: dict[str, Any] = {}
     with suppress(FileNotFoundError):
-        found = json.loads((data / "run.json").read_text())
-    return found
+        running = json.loads((data / "run.json").read_text())
+    return running
 
 
 def settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
@@ -33,11 +34,11 @@ def settings_of(data: Path, part: str) -> "tuple[Settings, dict[str, Any]]":
     # The embedded stack's settings are complete without a key, and of the parts only one counts here.
     values: dict[str, Any] = {"embedded": True, "data": data, "mongo_url": "", "redis_url": "", "kafka_url": ""}
     del values[f"{part}_url"]  # where nothing runs here, PARLEY_<PART>_URL says it
-    stack = running(data)
-    if stack:
-        values[f"{part}_url"] = stack[part]["url"]
+    running = running_on(data)
+    if running:
+        values[f"{part}_url"] = running[part]["url"]
     try:
-        return Settings.model_validate(values), stack
+        return Settings.model_validate(values), running
     except ValidationError:
         fail(f"No Parley runs on {data.absolute()}, and PARLEY_{part.upper()}_URL is not set.")
 
@@ -64,6 +65,6 @@ def with_mongo[T](settings: "Settings", work: "Callable[[Database], Awaitable[T]
 
 
 def fail(line: str) -> NoReturn:
-    """End the command with a line that says why."""
+    """End the command with a line about what is wrong."""
     typer.echo(f"parley: {line}", err=True)
     raise typer.Exit(1)
