@@ -38,7 +38,7 @@ async def talk(process: Process, database: Database) -> str:
     await SearchJob(database).handle(events)
     await Activity(database).handle(events)
     await database["meta"].replace_one({"_id": "search"}, {"_id": "search", "version": 1, "after": None}, upsert=True)
-    kafka = {"_id": "kafka", "cluster": "c", "ends": {}, "refilled": None, "compared": now()}
+    kafka: Document = {"_id": "kafka", "cluster": "c", "ends": {}, "refilled": None, "compared": now()}
     await database["meta"].replace_one({"_id": "kafka"}, kafka, upsert=True)
     await database["published"].insert_one({"_id": conversation_id, "sequence": log.sequence})
     receipts = {"deliveredAt": now(), "deliveredBefore": 1, "readAt": now(), "readBefore": 1}
