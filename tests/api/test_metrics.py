@@ -2,16 +2,20 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.clients import PASSWORD, Api, Json, Person
 from tests.stack_process import StackProcess, running_stack
 
+ROOT = Path(__file__).parents[2]
 OPERATOR = "metrics.operator"
+TRACK = """mutation ($input: TrackInput!) { track(input: $input) { accepted userErrors { code path } } }"""
 METRICS = """{ at windowSeconds instanceCount
   requests { count perSecond latency { meanMs p50Ms p95Ms p99Ms maxMs } byStatus { code count }
     byOperation { operation kind count errorCount latency { p99Ms } } }
@@ -183,3 +187,61 @@ async def test_a_pace_that_is_not_allowed_is_refused(operator: Person, every: in
         message = await (await socket.start(f"subscription {{ metrics(everySeconds: {every}) {{ at }} }}")).message()
 
     assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
+
+
+async def test_prometheus_reads_each_process_directly_and_through_a_proxy_only_operators_do(
+    apis: list[Api], operator: Person
+) -> None:
+    path, proxied = f"{apis[0].url}/metrics", {"x-forwarded-for": "203.0.113.9"}
+    direct = await apis[0].http.get(path)
+    stranger = await apis[0].http.get(path, headers=proxied)
+    trusted = await apis[0].http.get(path, headers=proxied | {"authorization": f"Bearer {operator.token}"})
+
+    shown = set(re.findall(r"^# TYPE (parley_\w+) ", direct.text, re.MULTILINE))
+    documented = set(re.findall(r"`(parley_\w+)`", (ROOT / "docs/metrics.md").read_text()))
+    assert (direct.status_code, stranger.status_code, trusted.status_code) == (200, 401, 200)
+    assert shown - documented == set()
+    assert "parley_requests_total{" in direct.text
+
+
+async def test_plain_routes_show_the_same_figures(apis: list[Api], operator: Person) -> None:
+    prefix, headers = f"{apis[0].url}/api/v1/monitoring", {"authorization": f"Bearer {operator.token}"}
+    ann = await apis[0].register()
+    theirs = {"authorization": f"Bearer {ann.token}"}
+    span = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"}
+
+    figures = await apis[0].http.get(f"{prefix}/metrics", headers=headers)
+    history = await apis[0].http.get(f"{prefix}/metrics/history", headers=headers, params=span)
+    health = await apis[0].http.get(f"{prefix}/health")
+    tracked = await apis[0].http.post(f"{prefix}/track", headers=theirs, json={"name": "app.opened"})
+    refused = [
+        await apis[0].http.get(f"{prefix}/metrics"),
+        await apis[0].http.get(f"{prefix}/metrics", headers=theirs),
+        await apis[0].http.get(f"{prefix}/metrics/history", headers=headers),
+        await apis[0].http.post(f"{prefix}/track", headers=theirs, json={"name": "No Name"}),
+    ]
+
+    assert figures.json()["instanceCount"] == 3
+    assert history.json() == {"points": []}
+    assert health.json()["status"] == "HEALTHY"
+    assert tracked.json() == {"accepted": True}
+    assert [each.status_code for each in refused] == [401, 403, 400, 400]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"name": ""},
+        {"name": "Upper"},
+        {"name": "a" * 65},
+        {"name": "a", "properties": {"much": "x" * 5_000}},
+        {"name": "a", "at": "2020-01-01T00:00:00Z"},
+    ],
+)
+async def test_a_product_event_that_is_not_acceptable_is_refused(apis: list[Api], event: Json) -> None:
+    ann = await apis[0].register()
+
+    payload = await ann.mutate(TRACK, **event)
+
+    assert payload["accepted"] is False
+    assert payload["userErrors"][0]["code"] == "INVALID_INPUT"
