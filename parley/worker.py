@@ -27,7 +27,7 @@ from services.dead_letters import DeadLetterCount
 from services.egress import Egress
 from services.health import HealthChecks
 from services.jobs import EVENT_STREAM, Consumer
-from services.kafka import Extents, Producer
+from services.kafka import ClusterWatch, Extents, Producer
 from services.leases import Leases
 from services.meter import Meter
 from services.metric_history import MetricHistory, MetricRollup
@@ -105,9 +105,15 @@ def create_worker(settings: Settings) -> ASGIApp:
             await stack.enter_async_context(redis.running())
             await stack.enter_async_context(egress.running())
             await stack.enter_async_context(pushes.running())
+            watch = ClusterWatch(settings.kafka_url)
+            tasks.spawn(watch.keep_looking(EVENTS))
+
+            def cluster() -> str | None:
+                return watch.cluster
+
             consumers: list[Consumer[Any]] = [
-                *(Consumer(settings.kafka_url, EVENT_STREAM, job, producer) for job in jobs),
-                Consumer(settings.kafka_url, TRACKING_STREAM, tracking, producer),
+                *(Consumer(settings.kafka_url, EVENT_STREAM, job, producer, cluster) for job in jobs),
+                Consumer(settings.kafka_url, TRACKING_STREAM, tracking, producer, cluster),
             ]
             for consumer in consumers:
                 await stack.enter_async_context(consumer.running())

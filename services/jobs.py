@@ -54,7 +54,25 @@ class Job[T](Protocol):
 class Consumer[T]:
     """Feeds one job in one worker."""
 
-    def __init__(self, servers: str, stream: EventStream[T], job: Job[T], producer: Producer) -> None:
+    def __init__(
+        self,
+        servers: str,
+        stream: EventStream[T],
+        job: Job[T],
+        producer: Producer,
+        cluster: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            servers: Kafka's.
+            stream: Where the events come from.
+            job: What is fed.
+            producer: The way of dead letters.
+            cluster: Returns which cluster answered last; None while that is not known.
+        """
+        self._cluster = cluster
+        self._known_cluster: str | None = None  # whose events the job was fed; None before it is known
         self._servers = servers
         self._stream = stream
         self._job = job
@@ -92,6 +110,8 @@ class Consumer[T]:
             await consumer.start()
             while True:
                 batches: Mapping[Any, list[Any]] = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+                if await self._begins_again(consumer):
+                    continue
                 self.lag = await _lag(consumer) + sum(map(len, batches.values()))
                 for records in batches.values():
                     await self._handle(records)
@@ -101,6 +121,20 @@ class Consumer[T]:
         finally:
             with suppress(*FAILURES):
                 await consumer.stop()
+
+    async def _begins_again(self, consumer: Any) -> bool:
+        """Go back to the first event where another cluster answers than before; return whether that is so.
+
+        Its events have other places: from where the job stood in the lost cluster it would miss what lies before.
+        """
+        found = self._cluster()
+        if found is None or found == self._known_cluster:
+            return False
+        is_other, self._known_cluster = self._known_cluster is not None, found
+        if is_other and consumer.assignment():
+            _logger.warning("job.begins_again", job=self._job.name, cluster=found)
+            await consumer.seek_to_beginning()
+        return is_other
 
     async def _handle(self, records: Sequence[Any]) -> None:
         """Have the job's effect for records; those that it cannot take become dead letters."""

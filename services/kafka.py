@@ -20,6 +20,7 @@ from services.tasks import Tasks
 from services.topics import PARTITIONS
 
 ACK_SECONDS: Final = 5.0
+CLUSTER_SECONDS: Final = 2.0  # between two looks at which cluster answers
 CHECK_SECONDS: Final = 2.0
 FAILURES: Final = (KafkaError, OSError, TimeoutError)
 
@@ -189,6 +190,24 @@ class Extents:
                 await admin.close()
             if consumer is not None:
                 await consumer.stop()
+
+
+class ClusterWatch:
+    """Knows which cluster answers: another one has none of the events that were sent before."""
+
+    def __init__(self, servers: str) -> None:
+        self._extents = Extents(servers)
+        self.cluster: str | None = None  # that answered last; None before any did
+
+    async def keep_looking(self, topic: str) -> None:
+        """Look until this is cancelled."""
+        try:
+            while True:
+                with suppress(*FAILURES):
+                    self.cluster = (await self._extents.of(topic)).cluster
+                await asyncio.sleep(CLUSTER_SECONDS)
+        finally:
+            await self._extents.close()
 
 
 async def _started(client: Any) -> Any:

@@ -208,6 +208,25 @@ async def test_a_day_is_one_of_utc_and_only_messages_count(mongo_database: Datab
     assert [await activity.messages(ann, date(2026, 11, day)) for day in (23, 24, 25)] == [0, 2, 1]
 
 
+async def test_a_job_begins_again_where_another_cluster_answers(broker: Broker, mongo_database: Database) -> None:
+    conversation_id, ann = ids.new_id("cnv"), ids.new_id("usr")
+    cluster, times = "lost", Counter[int]()
+
+    class Noting(Activity):
+        name = f"noting-{uuid.uuid4().hex}"
+
+        async def handle(self, events: Sequence[Event]) -> None:
+            times.update(event.sequence for event in events if event.conversation_id == conversation_id)
+
+    job = Noting(mongo_database)
+    async with Consumer(broker.servers, EVENT_STREAM, job, broker.producer, lambda: cluster).running():
+        await broker.send([sent(conversation_id, 1, ann)])
+        await until(lambda: times[1] == 1, "it is handled")
+        cluster = "found"
+        await broker.send([sent(conversation_id, 2, ann)])
+        await until(lambda: times[1] == 2 and times[2] >= 1, "all come again")
+
+
 async def _letters(broker: Broker, job: Job[Event], key: str, count: int) -> list[dead_letters.DeadLetter]:
     """Wait until a job has so many dead letters."""
     deadline = time.monotonic() + 60
