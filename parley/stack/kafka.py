@@ -92,9 +92,11 @@ def main() -> None:
     """Run the broker as a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m parley.stack.kafka", description="The embedded Kafka.")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--advertised-port", type=int, required=True)
+    parser.add_argument(
+        "--advertised-port", type=int, help="where clients are told to come; that of --port if left out"
+    )
     arguments = parser.parse_args()
-    asyncio.run(_run(arguments.port, arguments.advertised_port))
+    asyncio.run(_run(arguments.port, arguments.advertised_port or arguments.port))
 
 
 if __name__ == "__main__":
