@@ -92,7 +92,12 @@ const clients: Record<string, Open> = {
         });
         return page();
       },
-      older: () => apollo.readOlder(query).then(page),
+      older: async () => {
+        const { length } = page().bodies;
+        await apollo.readOlder(query);
+        await until(() => page().bodies.length > length); // whoever watches is told
+        return page();
+      },
       follow: (after, show) => apollo.follow(client, after, show, failed),
       send: (...message) => apollo.send(client, ...message),
       codeOf: apollo.codeOf,

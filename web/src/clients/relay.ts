@@ -17,10 +17,14 @@ export function open(session: Session, resync: ResumeOptions["resync"]): Environ
     return (await fetch(session.url, { method: "POST", headers, body })).json();
   };
   const request: FetchFunction = async ({ text }, variables) => {
-    const response = await post(text, variables);
-    if (response.errors?.[0].extensions.code !== "TOKEN_EXPIRED") return response;
-    await session.renewed();
-    return post(text, variables);
+    let response = await post(text, variables);
+    if (response.errors?.[0].extensions.code === "TOKEN_EXPIRED") {
+      await session.renewed();
+      response = await post(text, variables);
+    }
+    // Relay itself would show null where an error is.
+    if (response.errors) throw Object.assign(new Error(response.errors[0].message), { errors: response.errors });
+    return response;
   };
   const socket = resuming(socketOf(session), { resync });
   const subscribe: SubscribeFunction = ({ name, text }, variables) =>
@@ -164,7 +168,7 @@ export function send(environment: Environment, conversationId: string, body: str
 }
 
 /** The stable code of what an operation failed with; none where the API was not reached. */
-export function codeOf(error: { source?: { errors?: { extensions?: { code?: string } }[] } }): string | undefined {
-  return error.source?.errors?.[0]?.extensions?.code;
+export function codeOf(error: { errors?: { extensions: { code: string } }[] }): string | undefined {
+  return error.errors?.[0]?.extensions.code;
 }
 //#endregion
