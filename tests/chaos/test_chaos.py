@@ -21,7 +21,7 @@ def test_the_seed_alone_decides_the_plan_and_every_kind_comes_before_any_comes_a
 @pytest.mark.slow
 async def test_a_minute_with_five_faults_breaks_no_promise(tmp_path: Path) -> None:
     kinds = ("kill api", "kill mongo", "stop redis", "cut answers", "two")
-    wish = campaign.Wish(seed=1, faults=5, seconds=60.0, clients=20, rooms=3, rate=4.0, kinds=kinds)
+    wish = campaign.Wish(seed=1, faults=5, seconds=60.0, clients=20, rooms=3, rate=4.0, kinds=kinds, is_quick=True)
 
     outcome = await campaign.run(wish, tmp_path / "data", print)
 
