@@ -1,4 +1,4 @@
-"""Commands that look after what is stored: `fsck`, `rebuild`, `replay`, `backup`, `restore`. The page docs/maintenance.md has more."""
+"""Commands that look after what is stored; the page docs/maintenance.md has more."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -71,10 +71,10 @@ async def test_what_was_acknowledged_before_a_backup_began_is_in_it(
     assert await empty_database["meta"].find_one({"_id": "kafka"}) is None  # so the relay fills whatever Kafka it finds
 
 
+@pytest.mark.usefixtures("conversation")
 async def test_what_stands_still_comes_back_byte_for_byte(
     mongo_database: Database,
     empty_database: Database,
-    conversation: str,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     await back_up(mongo_database, tmp_path / "backup")
@@ -85,10 +85,10 @@ async def test_what_stands_still_comes_back_byte_for_byte(
         await restore(empty_database, tmp_path / "backup")
 
 
+@pytest.mark.usefixtures("conversation")
 async def test_a_damaged_backup_changes_nothing(
     mongo_database: Database,
     empty_database: Database,
-    conversation: str,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     whole, other = tmp_path / "whole", tmp_path / "other"
