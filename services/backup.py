@@ -85,7 +85,7 @@ async def back_up(database: Database, path: Path) -> Summary:
     """
     draft = path.with_name(f"{path.name}.part")
     try:
-        with draft.open("xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             writer = _Writer(file)
             writer.put({"format": FORMAT, "version": VERSION, "epoch": await epoch_of(database), "at": now()})
             conversations = 0

@@ -7,7 +7,7 @@ So a body may be null that was not then, and what somebody had not read is count
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from services.entries import MessageChange, MessageSent
+from services.entries import Entry, MessageChange, MessageSent
 from services.entry_store import EntryStore
 from services.fold import Fold, Part, as_sent
 from services.mongo import Database, Document
@@ -72,10 +72,10 @@ class Replay:
             unread += not is_seen and message.state.deleted_at is None
         return {"user": user_id, "joinedSequence": joined, "readSequence": read, "unread": unread}
 
-    async def _log(self, after: int = 0) -> AsyncIterator[MessageSent | MessageChange]:
+    async def _log(self, after: int = 0) -> AsyncIterator[Entry]:
         while entries := await self._entries.read(self._conversation_id, after=after, upto=self._until, limit=PAGE):
             for entry in entries:
-                yield as_sent(entry) if isinstance(entry, MessageSent) else entry  # type: ignore[misc]
+                yield as_sent(entry) if isinstance(entry, MessageSent) else entry
             after = entries[-1].sequence
 
     async def _folds(self) -> AsyncIterator[Fold]:
@@ -85,6 +85,7 @@ class Replay:
             fold = Fold(part, 0)
             async for entry in self._log():
                 if fold.lacks(entry):
+                    assert isinstance(entry, MessageChange)
                     sent = await self._entries.messages(self._conversation_id, [entry.message])
                     if entry.message in sent:
                         fold.hold(sent[entry.message])
