@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -85,7 +86,7 @@ async def back_up(database: Database, path: Path) -> Summary:
     """
     draft = path.with_name(f"{path.name}.part")
     try:
-        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with _opened(draft) as file:
             writer = _Writer(file)
             writer.put({"format": FORMAT, "version": VERSION, "epoch": await epoch_of(database), "at": now()})
             conversations = 0
@@ -106,6 +107,11 @@ async def back_up(database: Database, path: Path) -> Summary:
         draft.unlink(missing_ok=True)
         raise
     return Summary(conversations=conversations, documents=writer.documents)
+
+
+def _opened(path: Path) -> BufferedWriter:
+    """Return a new file that only its owner may read."""
+    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 async def _back_up_log(database: Database, conversation_id: str, writer: _Writer) -> None:
