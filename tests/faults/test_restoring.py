@@ -4,6 +4,9 @@ import asyncio
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -35,6 +38,22 @@ def kill_all(stack: StackProcess) -> None:
     psutil.wait_procs(children, START_SECONDS)
 
 
+@contextmanager
+def servers_alone(directory: Path) -> Iterator[None]:
+    """Run the embedded servers without an API for as long as the block lasts."""
+    command = [sys.executable, "-m", "parley", "stack", "--data", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not (directory / "run.json").exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+
+
 @pytest.mark.slow
 async def test_a_restored_backup_has_all_that_was_acknowledged_and_sends_old_cursors_back(tmp_path: Path) -> None:
     lost, found, file = tmp_path / "lost", tmp_path / "found", tmp_path / "parley.backup"
@@ -64,15 +83,8 @@ async def test_a_restored_backup_has_all_that_was_acknowledged_and_sends_old_cur
 
     found.mkdir()
     shutil.copytree(lost / "keys", found / "keys")
-    alone = subprocess.Popen([sys.executable, "-m", "parley", "stack", "--data", str(found)], stdout=subprocess.DEVNULL)
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            while not (found / "run.json").exists():
-                await asyncio.sleep(0.05)
+    with servers_alone(found):
         await parley("restore", str(file), "--data", str(found))
-    finally:
-        alone.terminate()
-        alone.wait(START_SECONDS)
 
     second = StackProcess(found, 1)
     second.start()
