@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from parley import people
-from parley.commands import Data, fail, running_on, settings_of, with_mongo
+from parley import maintenance, people
+from parley.commands import Data, fail, running_on, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parley.stack.stack import Urls
-    from services.mongo import Database
 
 app = typer.Typer(
     help="A chat backend with a GraphQL API.",
@@ -35,6 +34,7 @@ dead_letters = typer.Typer(help="Events that a job could not take.", no_args_is_
 app.add_typer(dead_letters, name="dead-letters")
 bench = typer.Typer(help="Measurements, each on a stack of its own.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+maintenance.add_to(app)
 
 
 class Peer(StrEnum):
@@ -330,32 +330,6 @@ def _bench(name: str) -> ModuleType:
 def _judge(good: bool) -> None:
     if not good:
         fail("Something was not as promised; see above.")
-
-
-@app.command()
-def rebuild(data: Data = Path(".parley")) -> None:
-    """Make what search knows anew from the logs, while Parley runs or not.
-
-    Where no stack runs on the data directory, PARLEY_MONGO_URL says where the logs are.
-    """
-    import asyncio
-
-    from ulid import ULID
-
-    from services.leases import Leases
-    from services.migration import make_indexes
-    from services.search_build import SearchBuild
-
-    async def build(database: "Database") -> None:
-        await make_indexes(database)
-        building = SearchBuild(database, Leases(database, str(ULID()).lower()))
-        await building.ask()
-        while not await building.build():  # noqa: ASYNC110  # there is no event: it is another process that builds
-            await asyncio.sleep(1)  # a worker does it
-        await building.release()
-
-    with_mongo(settings_of(data, "mongo")[0], build)
-    typer.echo("search is as the logs say")
 
 
 @dead_letters.command("list")

@@ -6,7 +6,7 @@ conversation and thousand places of its log. Adding one again changes nothing, i
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 
 from services.entries import MessageSent
 from services.events import Event
@@ -32,13 +32,17 @@ class Activity:
         counted: defaultdict[str, list[int]] = defaultdict(list)
         for event in events:
             if event.kind == MessageSent.kind:
-                day = event.at.astimezone(UTC).date()
-                block = event.sequence // BLOCK
-                counted[f"{_prefix(event.actor_id, day)}{event.conversation_id}:{block:09d}"].append(event.sequence)
+                document_id = activity_id(event.actor_id, event.at, event.conversation_id, event.sequence)
+                counted[document_id].append(event.sequence)
         for document_id, sequences in counted.items():
-            await self._activity.update_one(
-                {"_id": document_id}, {"$addToSet": {"sequences": {"$each": sequences}}}, upsert=True
+            stored = await self._activity.find_one_and_update(
+                {"_id": document_id}, {"$addToSet": {"sequences": {"$each": sorted(sequences)}}}, upsert=True
             )
+            if stored is not None and stored["sequences"] != sorted(stored["sequences"]):
+                # Events came in another order than that of the log: what is stored says nothing of it.
+                await self._activity.update_one(
+                    {"_id": document_id}, {"$push": {"sequences": {"$each": [], "$sort": 1}}}
+                )
 
     async def messages(self, user_id: str, day: date) -> int:
         """Return how many messages a user sent on a day of UTC, as far as they were counted.
@@ -49,6 +53,11 @@ class Activity:
         prefix = _prefix(user_id, day)
         documents = await self._activity.find({"_id": {"$gt": prefix, "$lt": f"{prefix}~"}})
         return sum(len(document["sequences"]) for document in documents)
+
+
+def activity_id(user_id: str, at: datetime, conversation_id: str, sequence: int) -> str:
+    """Return the `_id` of the document that counts a message."""
+    return f"{_prefix(user_id, at.astimezone(UTC).date())}{conversation_id}:{sequence // BLOCK:09d}"
 
 
 def _prefix(user_id: str, day: date) -> str:

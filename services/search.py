@@ -71,7 +71,7 @@ class SearchJob:
             if behind := [messages[place] for place, sent in found.items() if sent.state.applied < messages[place]]:
                 await self._projections.settle(conversation_id, max(behind))
                 found = await self._entries.messages(conversation_id, batch)
-            await self._put([_document(sent) for sent in found.values()])
+            await self._put([document_of(sent) for sent in found.values()])
 
     async def _put(self, documents: Iterable[Document]) -> None:
         new = list(documents)
@@ -227,7 +227,8 @@ def _phrases(query: str) -> list[list[str]]:
     return phrases
 
 
-def _document(sent: MessageSent) -> Document:
+def document_of(sent: MessageSent) -> Document:
+    """Return what is stored of a message."""
     # Reactions and pins change no words, and after a deletion there is nothing newer.
     applied = sent.state.newest_edit if sent.state.deleted_at is None else MAX_SEQUENCE
     return {

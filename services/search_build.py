@@ -1,4 +1,4 @@
-"""Builds what search knows from the logs: once, where it was not built before, and whenever somebody asks for it.
+"""Builds what search knows from the logs, once, where it was not built before.
 
 It goes through the conversations in the order of their ids and notes how far it got, so who dies in it is followed by
 somebody who goes on. The job that keeps the projection works beside it: both write what the log says.
@@ -62,16 +62,12 @@ class SearchBuild:
                 _logger.exception("search.failed")
             await asyncio.sleep(ROUND_SECONDS)
 
-    async def ask(self) -> None:
-        """Have everything built again.
+    async def release(self) -> None:
+        """Let others build.
 
         Raises:
             PyMongoError: MongoDB did not answer.
         """
-        await self._meta.delete_one({"_id": "search"})
-
-    async def release(self) -> None:
-        """Let others build; raises as `ask`."""
         await self._leases.release(LEASE)
 
     async def build(self) -> bool:

@@ -252,17 +252,17 @@ class Projections:
                 members = [member.model_dump_doc() for member in _joining(entry)]
                 await _insert_missing(self._members, members)
                 await _insert_missing(
-                    self._inbox, [_inbox_item(entry, user_id, active=True) for user_id, _ in entry.roles]
+                    self._inbox, [inbox_item(entry, user_id, active=True) for user_id, _ in entry.roles]
                 )
             case MemberAdded():
                 (member,) = _joining(entry)
                 await _put_newer(self._members, member.model_dump_doc())
-                await _put_newer(self._inbox, _inbox_item(entry, entry.user_id, active=True))
+                await _put_newer(self._inbox, inbox_item(entry, entry.user_id, active=True))
             case MemberRoleChanged():
                 await self._change_member(entry, {"role": entry.role.value})
             case MemberRemoved():
                 await self._change_member(entry, {"active": False})
-                await _put_newer(self._inbox, _inbox_item(entry, entry.user_id, active=False))
+                await _put_newer(self._inbox, inbox_item(entry, entry.user_id, active=False))
 
     async def _change_member(self, entry: MemberRoleChanged | MemberRemoved, change: Document) -> None:
         """Change a stored membership unless a newer entry was applied to it."""
@@ -311,7 +311,8 @@ def _pair(entry: ConversationCreated) -> list[str] | None:
     return [user_id for user_id, _ in entry.roles]
 
 
-def _inbox_item(entry: Entry, user_id: str, *, active: bool) -> Document:
+def inbox_item(entry: Entry, user_id: str, *, active: bool) -> Document:
+    """Return the inbox item after an entry by which a user came or went."""
     return {
         "_id": inbox_id(user_id, entry.conversation_id),
         "conversation": entry.conversation_id,

@@ -16,6 +16,7 @@ from parley.stack.supervisor import Child, Supervisor
 from tests.chaos.network import HOST, Network
 
 BACK_SECONDS = 60.0  # within which what was killed serves again
+START_SECONDS = 180.0  # for a process of Parley to be ready; many start at once
 POLL_SECONDS = 0.02
 SERVERS = ("mongo", "redis", "kafka")
 
@@ -140,4 +141,5 @@ class Cluster:
         if self.mutant is not None and command == "api":
             python, _, _, _, *arguments = child.argv
             child = replace(child, argv=(python, "-m", "tests.chaos.mutants", self.mutant, *arguments))
-        return replace(child, env=changed)
+        # On a busy machine a process that yields to all others may not even start.
+        return replace(child, env=changed, niceness=0, start_seconds=START_SECONDS)

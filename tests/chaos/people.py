@@ -28,7 +28,6 @@ GHOSTS = 5
 FREED_SECONDS = 60.0  # that a half-open connection is watched
 GONE_SECONDS = 90.0  # that somebody is watched who is gone
 MOST_UNREAD = 1_000
-CONNECTIONS = 500  # of HTTP to one process
 
 MESSAGES = f"""query ($id: ID!) {{ conversation(id: $id) {{
   messages(last: {PAGE}) {{ edges {{ node {{ sequence clientMessageId }} }} }} }} }}"""

@@ -21,13 +21,13 @@ def test_the_seed_alone_decides_the_plan_and_every_kind_comes_before_any_comes_a
 @pytest.mark.slow
 async def test_a_minute_with_five_faults_breaks_no_promise(tmp_path: Path) -> None:
     kinds = ("kill api", "kill mongo", "stop redis", "cut answers", "two")
-    wish = campaign.Wish(seed=1, faults=5, seconds=60.0, clients=40, rooms=4, rate=8.0, kinds=kinds)
+    wish = campaign.Wish(seed=1, faults=5, seconds=60.0, clients=20, rooms=3, rate=4.0, kinds=kinds, is_quick=True)
 
     outcome = await campaign.run(wish, tmp_path / "data", print)
 
     campaign.save(outcome, tmp_path)
     assert [found for found in outcome.report.violations if found.kind != "late"] == [], page.verdict(outcome)
     assert outcome.failures == []
-    assert outcome.report.acknowledged > 100
-    assert outcome.report.deliveries > 1_000
+    assert outcome.report.acknowledged > 50
+    assert outcome.report.deliveries > 500
     assert "<svg" in page.page(outcome)
