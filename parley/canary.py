@@ -1,7 +1,7 @@
 """The canary: a user of its own that sends through every API instance, and listens at every one whether it arrives.
 
-One worker does it at a time, each ten seconds, the way clients do: a sign-in, sockets, subscriptions, sends. It talks to
-itself, in one conversation a day; that of the day before is archived.
+One worker does it at a time, each ten seconds, the way clients do: a sign-in, sockets, subscriptions, sends. It talks
+to itself, in one conversation a day; that of the day before is archived.
 """
 
 import asyncio

@@ -159,7 +159,7 @@ class Settings(BaseSettings):
 
     canary_urls: Names = Field(
         default=(),
-        description="Addresses of API instances, for a worker that sends and listens at each every 10 s; none: it does not.",
+        description="Addresses of API instances, at each of which a worker sends and listens every 10 s.",
     )
 
     clock_offset_seconds: float = Field(
