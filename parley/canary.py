@@ -245,7 +245,10 @@ async def instances(urls: Sequence[str]) -> list[str]:
         addresses = await asyncio.get_running_loop().getaddrinfo(
             parts.hostname, parts.port or 80, family=socket.AF_INET, type=socket.SOCK_STREAM
         )
-        found |= {f"http://{host}:{port}": None for *_, (host, port) in sorted(addresses)}
+        for *_, address in sorted(addresses):
+            host, port = address[:2]
+            assert isinstance(host, str)  # bytes are what other families have
+            found[f"http://{host}:{port}"] = None
     return list(found)
 
 
