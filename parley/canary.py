@@ -247,7 +247,7 @@ async def instances(urls: Sequence[str]) -> list[str]:
         )
         for *_, address in sorted(addresses):
             host, port = address[:2]
-            assert isinstance(host, str)  # bytes are what other families have
+            assert isinstance(port, int)  # other families have something else
             found[f"http://{host}:{port}"] = None
     return list(found)
 
