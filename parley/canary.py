@@ -260,6 +260,7 @@ async def _listening(api: Api, token: str, conversation_id: str) -> AsyncIterato
         connect(api.socket_url, subprotocols=["graphql-transport-ws"], compression=None) as opened,  # type: ignore[list-item]  # a NewType of str
     ):
         await _say(opened, {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}})
+        await opened.recv()  # that it is let in
         payload = {"query": _LISTEN, "variables": {"id": conversation_id}}
         await _say(opened, {"type": "subscribe", "id": "1", "payload": payload})
         async for event in _events(opened):
