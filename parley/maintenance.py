@@ -1,6 +1,5 @@
-"""Commands that look after what is stored: `fsck`, `rebuild`. The page docs/maintenance.md has more."""
+"""Commands that look after what is stored; the page docs/maintenance.md has more."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +22,7 @@ class What(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (fsck, rebuild):
+    for command in (fsck, rebuild, replay, backup, restore):
         app.command()(command)
 
 
@@ -88,15 +87,104 @@ def rebuild(
         fail(f"{left} violations are left")
 
 
+class Show(StrEnum):
+    """What can be seen as it was."""
+
+    CONVERSATION = "conversation"
+    MEMBERS = "members"
+    MESSAGES = "messages"
+
+
+def replay(
+    conversation: Annotated[str, typer.Argument(help="The conversation's id.")],
+    until: Annotated[int, typer.Option(min=1, help="The sequence of the last entry that counts.")],
+    show: Annotated[Show, typer.Option(help="What is printed.")] = Show.CONVERSATION,
+    unread: Annotated[str | None, typer.Option(help="Print what the user with this id had not read instead.")] = None,
+    data: Data = Path(".parley"),
+) -> None:
+    """Print what a conversation was right after one of its entries, as lines of JSON; nothing is written.
+
+    Words that were deleted later are gone for good, and read markers are those of now. Where no stack runs on the data
+    directory, PARLEY_MONGO_URL says where the logs are.
+    """
+    from services.replay import Replay
+
+    async def run(database: "Database") -> bool:
+        past = Replay(database, conversation, until)
+        metadata = await past.conversation()
+        if metadata is None:
+            return False
+        if unread is not None:
+            found = await past.unread(unread)
+            typer.echo(_json(found))
+        elif show is Show.CONVERSATION:
+            typer.echo(_json(metadata))
+        else:
+            async for document in past.members() if show is Show.MEMBERS else past.messages():
+                typer.echo(_json(document))
+        return True
+
+    if not with_mongo(settings_of(data, "mongo")[0], run):
+        fail(f"There is no entry {until} of {conversation}.")
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where it is written.")],
+    data: Data = Path(".parley"),
+) -> None:
+    """Write all that cannot be made from something else to a file, while Parley runs or not.
+
+    It has every message that was acknowledged before it began. Keys are not in it. Where no stack runs on the data
+    directory, PARLEY_MONGO_URL says what is backed up.
+    """
+    from services.backup import back_up
+
+    settings = settings_of(data, "mongo")[0]
+    try:
+        summary = with_mongo(settings, lambda database: back_up(database, file))
+    except OSError as error:
+        fail(f"{file} cannot be written: {error.strerror}")
+    typer.echo(f"{summary.conversations} conversations, {summary.documents} documents")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `parley backup` has written.")],
+    data: Data = Path(".parley"),
+) -> None:
+    """Restore a backup into an empty database, before any API or worker starts; `parley stack` runs an embedded one.
+
+    Clients that come back with what they had before read anew. Where no stack runs on the data directory,
+    PARLEY_MONGO_URL says where the database is.
+    """
+    from services.backup import BackupError
+    from services.backup import restore as restore_all
+
+    settings, stack = settings_of(data, "mongo")
+    if stack.get("api") or stack.get("workers"):
+        fail("An API or a worker runs there; stop it first, and run `parley stack` alone.")
+    try:
+        summary = with_mongo(settings, lambda database: restore_all(database, file))
+    except BackupError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}")
+    typer.echo(f"{summary.conversations} conversations, {summary.documents} documents")
+
+
+def _json(document: object) -> str:
+    import orjson
+
+    return orjson.dumps(document, option=orjson.OPT_UTC_Z).decode()
+
+
 def _print(violation: "Violation") -> None:
     typer.echo(
-        json.dumps(
+        _json(
             {
                 "code": violation.code,
                 "conversation": violation.conversation_id,
                 "id": violation.id,
                 "detail": violation.detail,
-            },
-            ensure_ascii=False,
+            }
         )
     )

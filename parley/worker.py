@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from ulid import ULID
 
+from parley.canary import Canary
 from parley.exposition import Exposition
 from parley.http import plain_routes
 from parley.monitoring import exposition
@@ -55,11 +56,13 @@ def create_worker(settings: Settings) -> ASGIApp:
     instance = str(ULID()).lower()
     database = Database(settings)
     producer = Producer(settings.kafka_url)
-    health = HealthChecks(
-        version=version("parley-chat"), instance=instance, parts={"mongodb": database.ping, "kafka": producer.ping}
-    )
-    extents = Extents(settings.kafka_url)
     leases = Leases(database, instance)
+    canary = Canary(database, leases, settings.canary_urls)
+    parts = {"mongodb": database.ping, "kafka": producer.ping}
+    if settings.canary_urls:
+        parts["canary"] = canary.check
+    health = HealthChecks(version=version("parley-chat"), instance=instance, parts=parts)
+    extents = Extents(settings.kafka_url)
     relay = Relay(
         database,
         producer,
@@ -102,6 +105,7 @@ def create_worker(settings: Settings) -> ASGIApp:
             await stack.enter_async_context(relay.running())
             await stack.enter_async_context(cleaning.running())
             await stack.enter_async_context(SearchBuild(database, leases).running())
+            await stack.enter_async_context(canary.running())
             await stack.enter_async_context(redis.running())
             await stack.enter_async_context(egress.running())
             await stack.enter_async_context(pushes.running())

@@ -157,6 +157,11 @@ class Settings(BaseSettings):
         default=False, description="Whether push endpoints may be http addresses, which is for tests."
     )
 
+    canary_urls: Names = Field(
+        default=(),
+        description="Addresses of API instances, at each of which a worker sends and listens every 10 s.",
+    )
+
     clock_offset_seconds: float = Field(
         default=0.0,
         description="How far ahead this process's clock pretends to be, for fault runs; on the embedded stack only.",

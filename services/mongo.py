@@ -163,6 +163,15 @@ class Database:
         """Return a collection."""
         return Collection(self._database[name], self._breaker, self._retries)
 
+    async def collection_names(self) -> list[str]:
+        """Return the names of all collections that there are, in order.
+
+        Raises:
+            PyMongoError: MongoDB did not answer.
+        """
+        names: list[str] = await self._database.list_collection_names()
+        return sorted(names)
+
     async def ping(self) -> None:
         """Ask MongoDB for a sign of life, whatever the breaker thinks of it.
 

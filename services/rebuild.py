@@ -8,13 +8,35 @@ from typing import Final
 
 from pymongo.errors import DuplicateKeyError
 
+from services.activity import Activity
+from services.entries import MessageSent
+from services.entry_store import EntryStore
+from services.events import Event
 from services.fsck import Fsck, Repair, Violation
 from services.mongo import Database
+from services.search import SearchJob
+from services.state import Projections
 
+PAGE: Final = 200
 ROUNDS: Final = 20  # looks at one conversation; a live one may move in each
 
 # The conversation's document says that all others are written, so it comes last.
 _ORDER: Final = ("entries", "members", "inbox", "search", "activity", "conversations")
+
+
+async def project(database: Database, conversation_id: str) -> None:
+    """Write what is missing or behind of all that follows from one log, as its writers and the jobs do.
+
+    Raises:
+        PyMongoError: MongoDB did not answer.
+    """
+    await Projections(database).load(conversation_id)
+    entries, search, activity = EntryStore(database), SearchJob(database), Activity(database)
+    after = 0
+    while page := await entries.read(conversation_id, after=after, limit=PAGE):
+        await activity.handle([Event.of(entry) for entry in page])
+        await search.show(conversation_id, {entry.sequence: 0 for entry in page if isinstance(entry, MessageSent)})
+        after = page[-1].sequence
 
 
 class Rebuild:

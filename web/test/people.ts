@@ -8,16 +8,17 @@ export const PATIENCE_MS = 60_000;
 export interface Person {
   id: string;
   token: string;
+  refreshToken: string;
 }
 
 export async function register(): Promise<Person> {
   const handle = `n${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
-  const { user, accessToken } = await mutate(
-    `register(input: $input) { user { id } accessToken userErrors { code } }`,
+  const { user, accessToken, refreshToken } = await mutate(
+    `register(input: $input) { user { id } accessToken refreshToken userErrors { code } }`,
     "RegisterInput",
     { handle, password: "correct horse battery" },
   );
-  return { id: user.id, token: accessToken };
+  return { id: user.id, token: accessToken, refreshToken };
 }
 
 export async function talk(owner: Person, other: Person): Promise<{ id: string; cursor: string }> {

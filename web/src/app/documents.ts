@@ -3,5 +3,5 @@ import { stringifyDocument } from "@urql/core";
 
 import * as operations from "./api/operations";
 
-const texts = Object.values(operations).flatMap(({ text }) => [text, stringifyDocument(text)]);
+const texts = Object.values(operations).map(String).flatMap((text) => [text, stringifyDocument(text)]);
 console.log(JSON.stringify([...new Set(texts)]));

@@ -53,13 +53,13 @@ export class Client {
   }
 
   /** Ask for something and return its answer; an expired token is renewed and the operation asked again. */
-  async ask<Data, Variables extends object>({ text }: Operation<Data, Variables>, variables: Variables): Promise<Data> {
+  async ask<Data, Variables extends object>(operation: Operation<Data, Variables>, variables: Variables): Promise<Data> {
     try {
-      return await this.post<Data>(text, variables, await this.session.token());
+      return await this.post(operation, variables, await this.session.token());
     } catch (error) {
       if (!(error instanceof ApiError && error.code === "TOKEN_EXPIRED")) throw error;
       await this.session.renewed();
-      return this.post<Data>(text, variables, await this.session.token());
+      return this.post(operation, variables, await this.session.token());
     }
   }
 
@@ -70,7 +70,7 @@ export class Client {
 
   /** Get tokens for somebody who has none yet. */
   async begin<Input>(mutation: Mutation<Tokens, Input>, input: Input): Promise<void> {
-    this.session.begin(accepted(await this.post(mutation.text, { input }, null)));
+    this.session.begin(accepted(await this.post(mutation, { input }, null)));
   }
 
   /** Leave: the session ends also where the API cannot be told. */
@@ -78,24 +78,29 @@ export class Client {
     const token = await this.session.token();
     this.session.end();
     this.socket.terminate();
-    await this.post(LOGOUT.text, {}, token).catch(() => {});
+    await this.post(LOGOUT, {}, token).catch(() => {});
   }
 
   /** Follow something until the returned function is called; connections may come and go meanwhile. */
   follow<Data, Variables extends object>(
-    { text }: Operation<Data, Variables>,
+    operation: Operation<Data, Variables>,
     variables: Variables,
     next: (data: Data) => void,
     failed: (error: ApiError) => void = () => {},
   ): () => void {
-    const subscription = this.urql.subscription<Data>(text, variables).subscribe(({ data, error }) => {
+    const subscription = this.urql.subscription<Data>(operation.toString(), variables).subscribe(({ data, error }) => {
       if (error) failed(errorOf(error));
       else if (data) next(data);
     });
     return () => subscription.unsubscribe();
   }
 
-  private async post<Data>(text: string, variables: object, token: string | null): Promise<Data> {
+  private async post<Data, Variables extends object>(
+    operation: Operation<Data, Variables>,
+    variables: Variables,
+    token: string | null,
+  ): Promise<Data> {
+    const text = operation.toString();
     const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
     const fetchOptions = { headers, signal: AbortSignal.timeout(ANSWER_MS) };
     const isMutation = text.trimStart().startsWith("mutation");
@@ -113,10 +118,10 @@ export class Client {
   /** Over the socket, where one is open, renewal also moves that socket's end. */
   private async renew(refreshToken: string): Promise<Tokens> {
     if (this.isConnected) return this.overSocket(REFRESH, { refreshToken });
-    return accepted(await this.post(REFRESH.text, { input: { refreshToken } }, null));
+    return accepted(await this.post(REFRESH, { input: { refreshToken } }, null));
   }
 
-  private overSocket<Payload, Input>({ text }: Mutation<Payload, Input>, input: Input): Promise<Payload> {
+  private overSocket<Payload, Input>(mutation: Mutation<Payload, Input>, input: Input): Promise<Payload> {
     return new Promise((resolve, reject) => {
       let result: ExecutionResult<{ payload: Payload & { userErrors: UserError[] } }, unknown> | undefined;
       const settle = () => {
@@ -131,7 +136,7 @@ export class Client {
         }
       };
       const stop = this.socket.subscribe<{ payload: Payload & { userErrors: UserError[] } }>(
-        { query: text, variables: { input } },
+        { query: mutation.toString(), variables: { input } },
         { next: (answer) => (result = answer), error: settle, complete: settle },
       );
       // The client would ask again when it is back; but to come back it may need what is asked for here.
