@@ -1,4 +1,4 @@
-// Judges the schema and the operations of the pages; run in the root of the repository (tools/web.sh).
+// Judges the schema and the operations of the pages; run in the root of the repository by tests/web/test_generated.py.
 import graphql from "@graphql-eslint/eslint-plugin";
 
 const { configs } = graphql;
