@@ -101,9 +101,9 @@ class Violation:
 
     def is_still(self, before: "Violation | None") -> bool:
         """Whether it was the same in the look before."""
-        if before is None or not self.moving:
+        if before is None or self.repair is None or not (self.moving or self.behind):
             return before is not None
-        return self.repair is not None and before.repair is not None and self.repair.stored == before.repair.stored
+        return before.repair is not None and self.repair.stored == before.repair.stored
 
     @property
     def key(self) -> tuple[str, str]:
