@@ -2,15 +2,25 @@
 
 from datetime import datetime
 
-import strawberry
-
-from schema.view import field, view
+from schema.view import enumeration, field, view
 from services import meter, metrics
 from services.metric_history import MetricsResolution
 from services.metrics import OperationKind
 
-strawberry.enum(OperationKind, description="What an operation does.")
-strawberry.enum(MetricsResolution, description="How long a point of the history is.")
+enumeration(
+    OperationKind,
+    "What an operation does.",
+    QUERY="It reads.",
+    MUTATION="It changes something.",
+    SUBSCRIPTION="It follows.",
+)
+enumeration(
+    MetricsResolution,
+    "How long a point of the history is.",
+    MINUTE="A minute; kept for two days.",
+    HOUR="An hour; kept for thirty days.",
+    DAY="A day of UTC; kept for a year.",
+)
 
 
 @view(meter.Latency, "How long something took, in milliseconds. Quantiles are right to within 19 %.")
