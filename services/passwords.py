@@ -29,6 +29,8 @@ def valid_new(password: str) -> str:
     """
     if not _MIN_LENGTH <= len(unicodedata.normalize("NFC", password)) <= _MAX_LENGTH:
         raise ValueError(f"A password has {_MIN_LENGTH} to {_MAX_LENGTH} characters.")
+    if any(unicodedata.category(character) == "Cs" for character in password):
+        raise ValueError("The password has characters that are no text.")
     return password
 
 

@@ -25,6 +25,7 @@ CODES: Final = frozenset(
     {
         "BAD_USER_INPUT",
         "COMMIT_UNKNOWN",
+        "FORBIDDEN",
         "GRAPHQL_PARSE_FAILED",
         "GRAPHQL_VALIDATION_FAILED",
         "NOT_FOUND",
