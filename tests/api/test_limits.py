@@ -311,7 +311,9 @@ async def test_wrong_passwords_count_for_the_account_and_for_the_address(house: 
     elsewhere = await attempt(ann.handle.upper(), PASSWORD)
     others = [await attempt(f"nobody{n}{uuid.uuid4().hex[:9]}", "wrong") for n in range(6)]
 
-    assert [payload["userErrors"][0]["code"] for payload in tries] == ["INVALID_CREDENTIALS"] * 4
+    # After a few, the account's own delay refuses what comes at once (tests/services/test_attempts.py has the numbers).
+    codes = {payload["userErrors"][0]["code"] for payload in tries}
+    assert {"INVALID_CREDENTIALS"} <= codes <= {"INVALID_CREDENTIALS", "RATE_LIMITED"}
     (error,) = too_many["userErrors"]
     assert (error["__typename"], error["bucket"], error["limit"]) == ("RateLimitError", "authentication", 5)
     assert 0 < error["retryAfterMs"] <= 900_000
