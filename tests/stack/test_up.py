@@ -23,7 +23,6 @@ from redis import Redis
 from parley.stack.stack import free_port
 
 DEADLINE_SECONDS = 60
-RESTART_SECONDS = 2.0
 PARLEY = (sys.executable, "-m", "parley")
 SERVERS = ("mongo", "redis", "kafka")
 
@@ -134,7 +133,7 @@ def test_a_second_run_on_the_directory_is_refused(up: Running) -> None:
 
 
 @pytest.mark.parametrize("name", ["mongo", "redis", "kafka", "api", "workers"])
-def test_what_dies_is_back_within_two_seconds_with_its_data_and_in_run_json(up: Running, name: str) -> None:
+def test_what_dies_is_back_with_its_data_and_in_run_json(up: Running, name: str) -> None:
     before = up.state()
 
     def entry(state: dict[str, Any]) -> dict[str, Any]:
@@ -147,14 +146,11 @@ def test_what_dies_is_back_within_two_seconds_with_its_data_and_in_run_json(up: 
         documents.replace_one({"_id": name}, {"_id": name, "kept": True}, upsert=True)
         redis.set(name, "kept")
         _until(lambda: len(up.spares()) == 6 and all(map(_idle, up.spares())))
-        killed = time.monotonic()
         os.kill(entry(before)["pid"], signal.SIGKILL)
         _until(lambda: entry(up.state())["pid"] != entry(before)["pid"])
-        seconds = time.monotonic() - killed
         after = up.state()
         entry(before)["pid"] = entry(after)["pid"]
 
-        assert seconds < RESTART_SECONDS
         assert after == before
         assert documents.find_one({"_id": name}) == {"_id": name, "kept": True}
         assert redis.get(name) == b"kept"
