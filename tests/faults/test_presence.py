@@ -191,7 +191,8 @@ async def test_while_mongodb_is_away_presence_and_typing_go_on(fragile: StackPro
         typing = await socket.start(TYPING, {"id": conversation})
         await type_(ann, conversation)
         assert (await typing.any_update())["users"]
-        assert not (await typing.any_update())["users"]
+        while (await typing.any_update())["users"]:  # whoever has just come may be told twice
+            pass
         with fragile.stopped("mongo"):
             async with ann.socket():
                 await until(lambda: seen.last(ann) == "ONLINE", "online")
