@@ -123,7 +123,7 @@ async def test_a_subscription_takes_the_token_of_the_headers_box_and_shows_each_
 
 
 async def test_pages_that_were_not_built_say_how_to_build_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_ROOT", tmp_path)
+    monkeypatch.setattr(pages, "PAGES", tmp_path)
     app = Starlette(routes=[Route("/graphql", pages.graphiql_page), *pages.pages()])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://parley") as client:
         page = await client.get("/graphql")
