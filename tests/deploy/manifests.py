@@ -146,7 +146,8 @@ def _selected(service: Resource, templates: dict[str, Resource]) -> list[Resourc
 
 
 def _matches(labels: dict[str, str], pod: Resource) -> bool:
-    return labels.items() <= pod["metadata"]["labels"].items()
+    worn: dict[str, str] = pod["metadata"]["labels"]
+    return labels.items() <= worn.items()
 
 
 def seconds(time: str) -> int:
