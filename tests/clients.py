@@ -104,7 +104,7 @@ class Api:
         handle = handle or f"u{uuid.uuid4().hex[:20]}"
         given = {"input": {"handle": handle, "password": PASSWORD}}
         async with asyncio.timeout(RETRY_SECONDS):
-            while is_unavailable(response := await self.post(REGISTER, given)):
+            while is_unavailable(response := await self.post(REGISTER, given)):  # noqa: ASYNC110
                 await asyncio.sleep(response["errors"][0]["extensions"]["retryAfterMs"] / 1_000)
         payload = response["data"]["register"]
         assert payload["userErrors"] == [], payload
