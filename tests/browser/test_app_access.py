@@ -1,36 +1,11 @@
 """The messenger for everybody: rules of accessibility in each state, and all of it by keyboard."""
 
-from pathlib import Path
-from typing import Any, Final, Literal
-
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
+from tests.browser.access import violations
 from tests.browser.window import NARROW, WIDE, opened, titled
 from tests.clients import PASSWORD, Api
-
-SCHEMES: Final[tuple[Literal["light"], Literal["dark"]]] = ("light", "dark")
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-
-
-async def _violations(page: Page) -> list[dict[str, Any]]:
-    """Return what is wrong with what is on screen, in light and in dark."""
-    found: list[dict[str, Any]] = []
-    for scheme in SCHEMES:
-        await page.emulate_media(color_scheme=scheme)
-        if not await page.evaluate("() => 'axe' in window"):
-            await page.add_script_tag(path=AXE)
-        # What is still fading in has not its colours yet.
-        await page.evaluate(
-            "() => Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations < 9)"
-            ".map((a) => a.finished))"
-        )
-        found += await page.evaluate(
-            """async (scheme) => (await axe.run()).violations.map(({ id, nodes }) =>
-                ({ scheme, id, nodes: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }))""",
-            scheme,
-        )
-    return found
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -47,30 +22,30 @@ async def test_no_state_breaks_a_rule_of_accessibility(
         page, found = window.page, {}
         await page.goto(f"{parley_url}/reset?token=none")
         await page.get_by_label("New password").wait_for()
-        found["reset"] = await _violations(page)
+        found["reset"] = await violations(page)
         await page.goto(parley_url)
         await page.get_by_role("button", name="Create an account").click()
         await page.get_by_label("Handle").fill(bob.handle)
         await page.get_by_label("Password").fill(PASSWORD)
         await page.get_by_role("button", name="Create account").click()
         await page.get_by_role("alert").filter(has_text="handle").wait_for()
-        found["refused"] = await _violations(page)
+        found["refused"] = await violations(page)
         await window.sign_in(ann)
         await window.row("Engines").wait_for()
-        found["list"] = await _violations(page)
+        found["list"] = await violations(page)
         await page.get_by_role("button", name="New conversation").click()
         await page.get_by_label("Find people by handle").fill(bob.handle[:12])
         await page.get_by_role("button", name=f"Choose {bob.handle}").click()
-        found["new conversation"] = await _violations(page)
+        found["new conversation"] = await violations(page)
         await page.keyboard.press("Escape")
         await window.row(bob.handle).filter(has_not_text="Engines").click()
         await page.get_by_text("No messages yet. Say hello!").wait_for()
-        found["nothing said"] = await _violations(page)
+        found["nothing said"] = await violations(page)
         if viewport == NARROW:
             await page.get_by_role("button", name="Back to the list").click()
         await window.open("Engines")
         await window.act("Third", "React")
-        found["reactions"] = await _violations(page)
+        found["reactions"] = await violations(page)
         await page.get_by_role("button", name="Thumbs up").click()
         await window.message("Third").get_by_role("button", name="👍 1").wait_for()
         await window.act("First", "Reply")
@@ -78,18 +53,18 @@ async def test_no_state_breaks_a_rule_of_accessibility(
         await window.message("Fourth").get_by_label("Sent", exact=True).wait_for()
         await window.act("Second", "Edit")
         await window.act("Fourth", "Delete")
-        found["conversation"] = await _violations(page)
+        found["conversation"] = await violations(page)
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Cancel edit").click()
         await page.get_by_role("button", name="Members", exact=True).click()
         await page.get_by_role("complementary", name="Members").wait_for()
-        found["members"] = await _violations(page)
+        found["members"] = await violations(page)
         await page.get_by_role("button", name="Close members").click()
         await page.context.set_offline(True)
         await page.get_by_text("Reconnecting…").wait_for()
         await window.say("Later")
         await page.get_by_label("Sending").wait_for()
-        found["offline"] = await _violations(page)
+        found["offline"] = await violations(page)
 
     assert {state: violations for state, violations in found.items() if violations} == {}
     assert [complaint for complaint in window.complaints if "ERR_INTERNET_DISCONNECTED" not in complaint] == []

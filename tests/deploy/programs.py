@@ -10,8 +10,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def program(name: str) -> str:
-    """Return where a program is, in .tools/lint or on the path (root's own programs are not on everybody's)."""
-    places = os.pathsep.join([str(ROOT / ".tools/lint/bin"), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    """Return where a program is, in .tools or on the path (root's own programs are not on everybody's)."""
+    places = os.pathsep.join(
+        [
+            *(str(ROOT / f".tools/{group}/bin") for group in ("lint", "docs")),
+            os.environ.get("PATH", ""),
+            "/usr/sbin",
+            "/sbin",
+        ]
+    )
     found = shutil.which(name, path=places)
     if found is None:
         reason = f"there is no {name}; `make tools` installs it where that is possible"

@@ -6,6 +6,7 @@ import ssl
 import uuid
 
 import httpx
+import pytest
 
 from tests.clients import Api, Json, Socket
 from tests.deploy.nginx import Nginx
@@ -100,9 +101,12 @@ async def test_the_log_of_the_api_knows_a_request_by_its_id(api: Api, replicas: 
     await until(is_logged, "the id is in the log")
 
 
-async def test_parts_of_the_pages_are_kept_by_browsers_and_by_nginx(api: Api, nginx: Nginx) -> None:
-    page = await api.http.get(f"{api.url}/graphql", headers={"accept": "text/html"})
-    found = re.search(r'src="(/graphiql/assets/[^"]+)"', page.text)
+@pytest.mark.parametrize(("path", "name"), [("/graphql", "graphiql"), ("/", "app"), ("/ops", "ops")])
+async def test_parts_of_the_pages_are_kept_by_browsers_and_by_nginx(
+    api: Api, nginx: Nginx, path: str, name: str
+) -> None:
+    page = await api.http.get(api.url + path, headers={"accept": "text/html"})
+    found = re.search(rf'src="(/{name}/assets/[^"]+)"', page.text)
     assert found is not None
     asset = found[1]
 

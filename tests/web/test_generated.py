@@ -27,11 +27,11 @@ def judged(directory: Path, program: str, *options: str) -> None:
         ("@graphql-codegen/cli/esm/bin.js", ["--config", "codegen.ts", "--check"]),
         ("relay-compiler/cli.js", ["relay.config.json", "--validate"]),
     ],
-    ids=["the messenger's types", "Relay's artifacts"],
+    ids=["the pages' types", "Relay's artifacts"],
 )
 def test_what_is_made_of_the_schema_is_as_it_would_be_made_now(program: str, options: list[str]) -> None:
     judged(WEB, program, *options)
 
 
 def test_the_schema_and_the_operations_are_as_linters_want_them() -> None:
-    judged(ROOT, "eslint/bin/eslint.js", "--config", "web/eslint.config.js", "schema/schema.graphql", "web/src/app")
+    judged(ROOT, "eslint/bin/eslint.js", "--config", "web/eslint.config.js", "schema/schema.graphql", "web/src")

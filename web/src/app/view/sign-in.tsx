@@ -1,10 +1,8 @@
 /** The door: sign in, create an account, or choose another password where a reset link has led here. */
-import { useState, type FormEvent } from "react";
+import { useState } from "react";
 
-import { ApiError, messageOf } from "../api/errors";
 import { useMessenger } from "./context";
-import { Logo } from "./icon";
-import { ThemeSwitch } from "./theme";
+import { Door, DoorForm, HandleField, PasswordField, written } from "./door";
 
 type Way = "signIn" | "signUp" | "reset";
 
@@ -31,6 +29,7 @@ const WORDS: Record<Way, { line: string; submit: string; question: string; other
     next: "signIn",
   },
 };
+const NEW_PASSWORD = { signIn: undefined, signUp: "chosen", reset: "replaced" } as const;
 
 /** Return the token of a reset link; null where the page was opened without one. */
 function resetToken(): string | null {
@@ -40,97 +39,49 @@ function resetToken(): string | null {
 export function SignIn() {
   const messenger = useMessenger();
   const [way, setWay] = useState<Way>(() => (resetToken() ? "reset" : "signIn"));
-  const [isBusy, setBusy] = useState(false);
-  const [error, setError] = useState<{ field: string | undefined; message: string } | null>(null);
   const words = WORDS[way];
+  const isNew = NEW_PASSWORD[way];
 
-  const enter = (form: FormData): Promise<void> => {
-    const text = (name: string) => String(form.get(name) ?? "").trim();
-    const password = String(form.get("password") ?? "");
-    if (way === "reset") return messenger.resetPassword(resetToken()!, password);
-    if (way === "signUp") return messenger.signUp(text("handle"), password, text("displayName"));
-    return messenger.signIn(text("handle"), password);
+  const enter = async (form: FormData): Promise<void> => {
+    const [handle, password] = [written(form, "handle"), written(form, "password")];
+    if (way === "reset") await messenger.resetPassword(resetToken()!, password);
+    else if (way === "signUp") await messenger.signUp(handle, password, written(form, "displayName"));
+    else await messenger.signIn(handle, password);
+    forgetLink();
   };
-  const submit = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await enter(new FormData(event.currentTarget));
-      forgetLink();
-    } catch (problem) {
-      setError({ field: problem instanceof ApiError ? problem.field : undefined, message: messageOf(problem) });
-      setBusy(false);
-    }
-  };
-  const problemAt = (...fields: string[]) =>
-    error?.field && fields.includes(error.field) ? { "aria-invalid": true, "aria-describedby": "sign-in-error" } : {};
 
   return (
-    <main className="door">
-      <div className="door-theme">
-        <ThemeSwitch />
-      </div>
-      <div className="door-card">
-        <Logo />
-        <h1>Parley</h1>
-        <p className="door-line">{words.line}</p>
-        <form onSubmit={submit}>
-          {way !== "reset" && (
-            <label className="field">
-              <span>Handle</span>
-              <input
-                name="handle"
-                required
-                autoComplete="username"
-                autoCapitalize="none"
-                spellCheck={false}
-                placeholder="ada"
-                {...problemAt("handle")}
-              />
-            </label>
-          )}
-          {way === "signUp" && (
-            <label className="field">
-              <span>
-                Name <small>(as others see it)</small>
-              </span>
-              <input name="displayName" autoComplete="name" placeholder="Ada Lovelace" {...problemAt("displayName")} />
-            </label>
-          )}
-          <label className="field">
-            <span>{way === "reset" ? "New password" : "Password"}</span>
-            <input
-              name="password"
-              type="password"
-              required
-              autoComplete={way === "signIn" ? "current-password" : "new-password"}
-              {...problemAt("password", "newPassword")}
-            />
-          </label>
-          <p id="sign-in-error" className="problem" role="alert">
-            {error?.message}
-          </p>
-          <button type="submit" className="button primary wide" disabled={isBusy}>
-            {isBusy ? "One moment…" : words.submit}
-          </button>
-        </form>
-        <p className="door-other">
-          {words.question}{" "}
-          <button
-            type="button"
-            className="link"
-            onClick={() => {
-              forgetLink();
-              setWay(words.next);
-              setError(null);
-            }}
-          >
-            {words.other}
-          </button>
-        </p>
-      </div>
-    </main>
+    <Door title="Parley" line={words.line}>
+      <DoorForm submit={words.submit} enter={enter}>
+        {(problemAt) => (
+          <>
+            {way !== "reset" && <HandleField problemAt={problemAt} />}
+            {way === "signUp" && (
+              <label className="field">
+                <span>
+                  Name <small>(as others see it)</small>
+                </span>
+                <input name="displayName" autoComplete="name" placeholder="Ada Lovelace" {...problemAt("displayName")} />
+              </label>
+            )}
+            <PasswordField problemAt={problemAt} {...(isNew && { isNew })} />
+          </>
+        )}
+      </DoorForm>
+      <p className="door-other">
+        {words.question}{" "}
+        <button
+          type="button"
+          className="link"
+          onClick={() => {
+            forgetLink();
+            setWay(words.next);
+          }}
+        >
+          {words.other}
+        </button>
+      </p>
+    </Door>
   );
 }
 
