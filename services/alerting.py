@@ -33,7 +33,8 @@ LEASE: Final = "alerts"
 HOLD_SECONDS: Final = 3.0  # the longest time between two looks at the lease, which lives for ten
 SLOTS_SECONDS: Final = 300  # times up to this are measured in slots, longer ones in minutes
 LATE: Final = timedelta(minutes=15)  # for so long reports of a minute may still come
-FAILED, ANSWERED = "failed", "answered"
+FAILED: Final = "failed"
+ANSWERED: Final = "answered"
 
 _logger = structlog.get_logger()
 

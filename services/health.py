@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Final, Self
 
+import structlog
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 
@@ -21,6 +22,8 @@ from services.tasks import Tasks
 CHECK_SECONDS = 2.0
 LOOK_SECONDS: Final = 5.0  # between two looks, where somebody wants to know at any time
 DOWN: Final = "_down"  # how the gauges of parts end
+
+_logger = structlog.get_logger()
 
 
 class HealthStatus(StrEnum):
@@ -112,6 +115,9 @@ class ComponentWatch:
 
     async def _keep_looking(self) -> None:
         while True:
-            for component in (await self._checks.health()).components:
-                self._down[component.name] = float(component.status is not HealthStatus.HEALTHY)
+            try:
+                for component in (await self._checks.health()).components:
+                    self._down[component.name] = float(component.status is not HealthStatus.HEALTHY)
+            except Exception:  # whatever it was, the next look may get further
+                _logger.exception("health.failed")
             await asyncio.sleep(LOOK_SECONDS)
