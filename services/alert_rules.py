@@ -208,14 +208,15 @@ def parsed(text: object) -> object:
     """
     if not isinstance(text, str):
         return text
-    rules = {rule.name: rule for rule in RULES}
+    rules, named = {rule.name: rule for rule in RULES}, set[str]()
     for entry in filter(None, map(str.strip, text.split(","))):
         found = _ENTRY.fullmatch(entry)
         if found is None:
             raise ValueError(f"{entry!r} is not `Rule=threshold`, `Rule=threshold/seconds` or `Rule=off`")
         rule = rules.pop(found["name"], None)
-        if rule is None:
+        if rule is None or rule.name in named:
             raise ValueError(f"there is no rule {found['name']}, or it is named twice")
+        named.add(rule.name)
         if found["threshold"] is not None:
             seconds = rule.for_seconds if found["seconds"] is None else float(found["seconds"])
             rules[rule.name] = replace(rule, threshold=float(found["threshold"]), for_seconds=seconds)
