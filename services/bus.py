@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 
 from services.failures import described
 from services.redis import COMMAND_SECONDS, FAILURES, RECONNECT_SECONDS, Redis, connection_to
-from services.tasks import Tasks
+from services.tasks import Tasks, patience
 
 _LOST = "parley:lost:"  # what somebody says whose messages may not have come
 
@@ -124,7 +124,7 @@ class Bus:
         if fresh and self._listening is not None:
             await self._command("SUBSCRIBE", *fresh)
         try:
-            async with asyncio.timeout(COMMAND_SECONDS):
+            async with patience(COMMAND_SECONDS):
                 for event in confirmed:
                     await event.wait()
         except TimeoutError:
@@ -162,7 +162,8 @@ class Bus:
     async def _listen(self) -> None:
         connection = connection_to(self._url)
         try:
-            await connection.connect()
+            async with patience(COMMAND_SECONDS * 2):
+                await connection.connect()
             self._unconfirmed.clear()
             for confirmed in self._channels.values():
                 confirmed.clear()

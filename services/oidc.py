@@ -6,6 +6,7 @@ It says who somebody is at the issuer, and nothing of accounts here.
 import asyncio
 import http.client
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -170,8 +171,12 @@ def _fetch(address: str) -> Any:
     """Return the JSON document at an address that the operator, or the issuer, has named."""
     opener = urllib.request.build_opener(_NoRedirects)
     request = urllib.request.Request(address, headers={"accept": "application/json"})  # noqa: S310  # checked before
-    with opener.open(request, timeout=ANSWER_SECONDS) as answer:
-        content = answer.read(_LARGEST + 1)
+    try:
+        with opener.open(request, timeout=ANSWER_SECONDS) as answer:
+            content = answer.read(_LARGEST + 1)
+    except urllib.error.HTTPError as refusal:
+        refusal.close()  # it holds the connection
+        raise
     if len(content) > _LARGEST:
         raise ValueError("too large")
     return orjson.loads(content)

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from typing import Final
 
+from pymongo.errors import PyMongoError
+
 from services.cache import Cache
 from services.gathering import Gathering
 from services.mongo import Document, parsed
+from services.redis import RedisFailedError
 from services.users import ProfileChanges, User, Users
 
 _KIND: Final = "user"
@@ -23,10 +26,21 @@ class Profiles:
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, User]:
         """Return those of these users that exist, by id; as of the newest change by `update`.
 
+        While MongoDB is away, what was last known of them will do: who types or comes is worth a name of a moment ago.
+
         Raises:
             PyMongoError: MongoDB had to be asked, and did not answer.
         """
-        found = await self._cache.get_many(_KIND, user_ids, self._reads.get)
+        wanted = list(user_ids)
+        try:
+            found = await self._cache.get_many(_KIND, wanted, self._reads.get)
+        except PyMongoError:
+            try:
+                found = await self._cache.left(_KIND, wanted)
+            except RedisFailedError:
+                found = {}
+            if len(found) < len(set(wanted)):
+                raise
         return {user_id: user for user_id, document in found.items() if (user := parsed(User, document))}
 
     async def update(self, user_id: str, changes: ProfileChanges) -> User:

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from services.failures import described
-from services.tasks import Tasks
+from services.tasks import Tasks, patience
 
 COMMAND_SECONDS: Final = 0.25
 OUTGOING: Final = 10_000  # commands that wait to be sent; what comes on top of them fails
@@ -53,8 +53,8 @@ def connection_to(redis_url: str) -> Any:
     pool = ConnectionPool.from_url(
         redis_url,
         protocol=2,
-        socket_timeout=COMMAND_SECONDS,
-        socket_connect_timeout=COMMAND_SECONDS,
+        socket_timeout=None,  # whoever uses it has the patience
+        socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),
     )
     return pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own gap
@@ -147,7 +147,7 @@ class Redis:
     async def _connect(self) -> None:
         connection = connection_to(self._url)
         try:
-            async with asyncio.timeout(COMMAND_SECONDS * 2):
+            async with patience(COMMAND_SECONDS * 2):
                 await connection.connect()
                 await connection.send_command("INFO", "server")
                 info = (await connection.read_response()).decode()
@@ -182,7 +182,7 @@ class Redis:
             while self._outgoing:
                 run = [self._outgoing.popleft() for _ in range(min(RUN, len(self._outgoing)))]
                 try:
-                    async with asyncio.timeout(COMMAND_SECONDS):
+                    async with patience(COMMAND_SECONDS):
                         await self._converse(run)
                 except BaseException:
                     for command in run:

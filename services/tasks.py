@@ -1,12 +1,14 @@
 """Tasks that run beside the caller: each has an owner that keeps it, logs its failure and ends it."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
 
 AT_ONCE: Final = 8  # of many things that one caller waits for
+LATE_SECONDS: Final = 0.05  # an event loop that is later than this was busy, or stood still
 
 _logger = structlog.get_logger()
 
@@ -21,6 +23,30 @@ async def gather_some[T](works: Iterable[Awaitable[T]], at_once: int = AT_ONCE) 
 
     await asyncio.gather(*(work_on() for _ in range(at_once)))
     return [found[number] for number in range(len(found))]
+
+
+@asynccontextmanager
+async def patience(seconds: float) -> AsyncIterator[None]:
+    """Wait for no longer than this, as `asyncio.timeout` does; a process that is late itself waits once more.
+
+    Or it would take a server for dead whose answer has come while the process stood still.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+    async with asyncio.timeout(None) as wait:
+
+        def end() -> None:
+            is_late = loop.time() - due > LATE_SECONDS
+            wait.reschedule(loop.time() + (seconds if is_late else 0))
+
+        timer = loop.call_at(due, end)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 class Tasks:

@@ -172,13 +172,19 @@ class Typing:
         Raises:
             NotFound: the user is not in such a conversation.
             Forbidden: the user is in it but may not write.
+            PyMongoError: MongoDB did not answer, and this process knows nothing of the user in the conversation.
         """
         log = await self._logs.get(conversation_id) if ids.kind(conversation_id) == "cnv" else None
         if log is None:
             raise NotFound("There is no such conversation.", _CONVERSATION)
-        if log.sequence:
-            await log.refresh()
-        await log.load_members([user_id])
+        try:
+            if log.sequence:
+                await log.refresh()
+            await log.load_members([user_id])
+        except PyMongoError:
+            # What somebody types is no reason to wait for MongoDB, where this process knows whether they are in.
+            if user_id not in log.state.members:
+                raise
         conversation, member = active_member(log.state, user_id)
         if typing:
             require_writer(conversation, member, _CONVERSATION)

@@ -14,6 +14,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
 ANSWER_SECONDS = 30.0
+RETRY_SECONDS = 20.0
 PASSWORD = "correct horse battery"  # nobody's
 
 REGISTER = """mutation ($input: RegisterInput!) { register(input: $input) {
@@ -99,12 +100,20 @@ class Api:
         return content
 
     async def register(self, handle: str | None = None) -> "Person":
-        """Return a new person, signed in."""
+        """Return a new person, signed in; where the service cannot do that now, ask again as a client should."""
         handle = handle or f"u{uuid.uuid4().hex[:20]}"
-        response = await self.post(REGISTER, {"input": {"handle": handle, "password": PASSWORD}})
+        given = {"input": {"handle": handle, "password": PASSWORD}}
+        async with asyncio.timeout(RETRY_SECONDS):
+            while is_unavailable(response := await self.post(REGISTER, given)):  # noqa: ASYNC110
+                await asyncio.sleep(response["errors"][0]["extensions"]["retryAfterMs"] / 1_000)
         payload = response["data"]["register"]
         assert payload["userErrors"] == [], payload
         return Person(self, handle, payload["user"]["id"], payload["accessToken"], payload["refreshToken"])
+
+
+def is_unavailable(response: Json) -> bool:
+    """Whether nothing was done because a server was away."""
+    return any(error["extensions"].get("code") == "UNAVAILABLE" for error in response.get("errors", ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def counted_reads() -> Iterator[Counter[str]]:
 
     def counting(method: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
         async def read(self: Collection, *arguments: Any, **options: Any) -> object:
-            counts[self.name] += self.name not in {"meta", "revocations"}
+            counts[self.name] += self.name not in {"meta", "revocations", "dirty"}
             return await method(self, *arguments, **options)
 
         return read

@@ -9,6 +9,8 @@ chromium chromium
 nginx nginx
 /usr/lib/nginx/modules/ngx_http_modsecurity_module.so libnginx-mod-http-modsecurity
 /usr/share/modsecurity-crs/rules modsecurity-crs
+prometheus prometheus
+prometheus-alertmanager prometheus-alertmanager
 '
 
 PATH=$PATH:/usr/sbin:/sbin # where nginx is, and where not everybody looks

@@ -102,8 +102,9 @@ async def seen_in(stage: Stage, race: Race, scene: Scene, number: int) -> Seen |
     runs = [
         await socket.start(UPDATES, {"id": scene.conversation_id, "after": start["cursor"]}) for socket in stage.sockets
     ]
-    # Whoever comes later asks something first, not always as often, so that either can be the faster one.
-    delays = (0, number // 2 % 3) if number % 4 < 2 else (number // 2 % 3, 0)
+    # Whoever comes later asks something first, the more often the longer this goes on, so that either can be the faster
+    # one however much longer one call takes than the other.
+    delays = (0, number // 4) if number % 4 < 2 else (number // 4, 0)
     left, right = await asyncio.gather(
         *(
             call.ask(scene, api, delay)

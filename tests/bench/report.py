@@ -109,7 +109,8 @@ def _machine(newest: results.Json) -> str:
     return "Measured on {cores} cores, CPython {python}, Linux {kernel}, load {load}.".format(**newest["machine"])
 
 
-def _fill(blocks: dict[str, str], path: Path = PAGE) -> None:
+def _fill(blocks: dict[str, str], path: Path | None = None) -> None:
+    path = path or PAGE
     page = path.read_text()
     for name, content in blocks.items():
         page = _filled(page, name, content)

@@ -111,6 +111,8 @@ async def test_a_crowd_that_comes_back_with_cursors_costs_one_read_of_the_tail(s
         monitoring._LISTENERS.command_listeners.clear()
 
     assert came == [100] * 200
+    # Only of this conversation: a process that has just started warms itself with those of others.
+    reads = [read for read in reads if conversation["id"] in str(read.get("_id"))]
     # Once the past, which is in no memory here; and the head and what came after it, where Redis is not believed yet.
     assert 1 <= len([read for read in reads if "$or" not in read]) <= 3
 
@@ -259,9 +261,11 @@ async def test_a_subscription_that_fails_midway_leaves_nothing_and_the_next_one_
             failed = await (await socket.updates(conversation["id"])).message()
         await until_channels(stack.url("redis"), before)
         rooms = len(local.fanout._rooms)
-        updates = await socket.updates(conversation["id"])
-        await updates.until_caught_up()
+        async with asyncio.timeout(10):  # the breaker may stay open for a moment
+            while (first := await (await socket.updates(conversation["id"])).message())["type"] == "error":  # noqa: ASYNC110
+                await asyncio.sleep(first["payload"][0]["extensions"]["retryAfterMs"] / 1_000)
 
+    assert first["type"] == "next"
     assert failed["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
     assert rooms == 0
 
