@@ -4,7 +4,18 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from tests.bench import connections, fanout, history, presence, queries, reading, reconnect, results, targets
+from tests.bench import (
+    connections,
+    fanout,
+    history,
+    monitoring,
+    presence,
+    queries,
+    reading,
+    reconnect,
+    results,
+    targets,
+)
 from tests.bench.generator import ROOT
 from tests.bench.targets import verdicts
 
@@ -23,6 +34,7 @@ def main() -> None:
         "history": _write_history,
         "presence": _write_presence,
         "queries": _write_queries,
+        "monitoring": _write_monitoring,
     }
     for name, write in writers.items():
         try:
@@ -47,6 +59,11 @@ def _write_queries(newest: results.Json) -> None:
     runs = [queries.Run(**run) for run in newest["medians"]]
     parts = (_machine(newest), verdicts(queries.targets(runs)), queries.table(runs))
     _fill({"queries": "\n\n".join(parts)})
+
+
+def _write_monitoring(newest: results.Json) -> None:
+    runs = [monitoring.Run(**run) for run in newest["medians"]]
+    _fill({"monitoring": f"{_machine(newest)}\n\n{monitoring.table(runs)}"})
 
 
 def _write_presence(newest: results.Json) -> None:
