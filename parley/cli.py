@@ -181,6 +181,19 @@ def schema() -> None:
 
 
 @app.command()
+def alert_rules() -> None:
+    """Print the alert rules for Prometheus, as PARLEY_ALERT_RULES changes them."""
+    from parley.prometheus import rules_text
+    from services.config import Settings
+
+    # Of all settings only the rules count here.
+    settings = Settings.model_validate(
+        {"embedded": True, "data": Path(), "mongo_url": "", "redis_url": "", "kafka_url": ""}
+    )
+    typer.echo(rules_text(settings.alert_rules), nl=False)
+
+
+@app.command()
 def demo(
     url: Annotated[str | None, typer.Option(help="Address of the API; that of the running stack if left out.")] = None,
     data: Data = Path(".parley"),

@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from services.health import DOWN
 from services.meter import BUCKETS, PER_OCTAVE, Key, Meter, Name, bound
 
 # Each count: its name for Prometheus, what its labels are called, and what it means.
@@ -25,6 +26,7 @@ COUNTERS: Final[dict[Name, tuple[str, tuple[str, ...], str]]] = {
     "closed": ("parley_sockets_closed", ("code",), "Sockets that this process has closed."),
     "cache_hit": ("parley_cache_hits", ("kind",), "What was asked of the cache, and cost MongoDB nothing."),
     "cache_miss": ("parley_cache_misses", ("kind",), "What was asked of the cache, and MongoDB after it."),
+    "token_reused": ("parley_refresh_token_reuses", (), "Refresh tokens that were shown after they were used up."),
     "tracked": ("parley_tracked_events", (), "Product events that were taken."),
 }
 HISTOGRAMS: Final[dict[Name, tuple[str, tuple[str, ...], str]]] = {
@@ -32,15 +34,16 @@ HISTOGRAMS: Final[dict[Name, tuple[str, tuple[str, ...], str]]] = {
     "request_ms": ("parley_operation_seconds", ("kind", "operation"), "How long executions took."),
     "delivered_ms": ("parley_delivery_seconds", (), "From an entry's decision until it was handed to subscribers."),
 }
-# Of a gauge that is counted in milliseconds Prometheus gets seconds.
 GAUGES: Final = {
-    "connections": ("parley_sockets", "Sockets that are open.", 1.0),
-    "subscriptions": ("parley_subscriptions", "Subscriptions of the open sockets.", 1.0),
-    "loop_lag_ms": ("parley_event_loop_lag_seconds", "How late the event loop was, at most, in the last moment.", 1e-3),
-    "outbox_oldest_seconds": ("parley_outbox_oldest_seconds", "How long the oldest entry waits for Kafka.", 1.0),
-    "consumer_lag": ("parley_consumer_lag", "Events that this worker's jobs have not handled yet.", 1.0),
-    "dead_letters": ("parley_dead_letters", "Events that jobs could not take and that wait for somebody.", 1.0),
+    "connections": ("parley_sockets", "Sockets that are open."),
+    "subscriptions": ("parley_subscriptions", "Subscriptions of the open sockets."),
+    "loop_lag_seconds": ("parley_event_loop_lag_seconds", "How late the event loop was, at most, in the last 15 s."),
+    "outbox_oldest_seconds": ("parley_outbox_oldest_seconds", "How long the oldest entry waits for Kafka."),
+    "consumer_lag": ("parley_consumer_lag", "Events that this worker's jobs have not handled yet."),
+    "dead_letters": ("parley_dead_letters", "Events that jobs could not take and that wait for somebody."),
+    "fsck_violations": ("parley_fsck_violations", "What the last look at all that is stored has found wrong."),
 }
+COMPONENT: Final = "parley_component_up"
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 
@@ -63,9 +66,14 @@ class MeterCollector(Collector):
             yield family
         for name, (shown, labels, meaning) in HISTOGRAMS.items():
             yield _histogram(HistogramMetricFamily(shown, meaning, labels=labels), name, counts.items(), self._meter)
-        for gauge, (shown, meaning, factor) in GAUGES.items():
+        for gauge, (shown, meaning) in GAUGES.items():
             if gauge in self._meter.gauges:
-                yield GaugeMetricFamily(shown, meaning, value=self._meter.gauges[gauge]() * factor)
+                yield GaugeMetricFamily(shown, meaning, value=self._meter.gauges[gauge]())
+        up = GaugeMetricFamily(COMPONENT, "Whether a part answers this process: 1, or 0.", labels=["component"])
+        for gauge, value in self._meter.gauges.items():
+            if gauge.endswith(DOWN):
+                up.add_metric([gauge.removesuffix(DOWN)], 1 - value())
+        yield up
 
 
 class Exposition:

@@ -19,6 +19,7 @@ from graphql import GraphQLError
 from graphql.execution import Executor
 from pymongo.errors import PyMongoError
 
+from parley.alert_follower import AlertFollower
 from parley.execution import Engine, Operation, RequestRefused, codes, formatted, milliseconds_since
 from parley.frames import SharedText
 from parley.inbox import Inbox
@@ -29,6 +30,7 @@ from parley.requests import new_request_id
 from parley.samples import Sampler
 from parley.session_notices import SessionFollower
 from resolvers.context import Context, SharedContext
+from services.alerts import AlertStream
 from services.clock import now
 from services.entries import Entry, MemberRemoved
 from services.errors import ChatError
@@ -381,7 +383,7 @@ class Fanout:
         context: Context,
         subscriber: Subscriber,
         request_id: str,
-    ) -> Reader | Inbox | LatestReader | SessionFollower | Sampler | None:
+    ) -> Reader | Inbox | LatestReader | SessionFollower | Sampler | AlertFollower | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
         began, meter = time.perf_counter(), self._services.meter
         try:
@@ -405,6 +407,10 @@ class Fanout:
                 sampler = Sampler(self._engine, executor, context, subscriber, stream)
                 sampler.start(self._tasks)
                 return sampler
+            if isinstance(stream, AlertStream):
+                alert_follower = AlertFollower(self._engine, executor, context, subscriber)
+                alert_follower.start(self._tasks)
+                return alert_follower
             if isinstance(stream, SessionStream):
                 return SessionFollower(self._engine, operation, variables, context, subscriber)
             inbox = Inbox(stream, self._services.inboxes, follow, subscriber, self._tasks)

@@ -32,10 +32,11 @@ def fsck(
 ) -> None:
     """Look whether all logs, and all that follows from them, are as they should be, while Parley runs or not.
 
-    Prints a line of JSON for each violation, and fails if there is one. It writes nothing. Where no stack runs on the
-    data directory, PARLEY_MONGO_URL says where the logs are.
+    Prints a line of JSON for each violation, and fails if there is one. It mends nothing; how many there are of all
+    is noted for alerts. Where no stack runs on the data directory, PARLEY_MONGO_URL says where the logs are.
     """
     from services.fsck import Fsck
+    from services.fsck_watch import note
 
     async def look(database: "Database") -> int:
         fsck_, count = Fsck(database), 0
@@ -47,6 +48,7 @@ def fsck(
         async for violation in fsck_.sweep():
             _print(violation)
             count += 1
+        await note(database, count)
         return count
 
     count = with_mongo(settings_of(data, "mongo")[0], look)

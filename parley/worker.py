@@ -21,12 +21,17 @@ from parley.requests import EXCEPTION_HANDLERS, Requests
 from parley.server import config, run
 from services import clock, presence_scripts
 from services.activity import Activity
+from services.alert_webhook import AlertWebhook
+from services.alert_webhook import egress as alert_egress
+from services.alerting import Alerting
+from services.alerts import AlertLog
 from services.blocks import Blocks
 from services.cleaning import Cleaning
 from services.config import Settings
 from services.dead_letters import DeadLetterCount
 from services.egress import Egress
-from services.health import HealthChecks
+from services.fsck_watch import FsckWatch
+from services.health import ComponentWatch, HealthChecks
 from services.jobs import EVENT_STREAM, Consumer
 from services.kafka import ClusterWatch, Extents, Producer
 from services.leases import Leases
@@ -58,10 +63,6 @@ def create_worker(settings: Settings) -> ASGIApp:
     producer = Producer(settings.kafka_url)
     leases = Leases(database, instance)
     canary = Canary(database, leases, settings.canary_urls)
-    parts = {"mongodb": database.ping, "kafka": producer.ping}
-    if settings.canary_urls:
-        parts["canary"] = canary.check
-    health = HealthChecks(version=version("parley-chat"), instance=instance, parts=parts)
     extents = Extents(settings.kafka_url)
     relay = Relay(
         database,
@@ -72,8 +73,26 @@ def create_worker(settings: Settings) -> ASGIApp:
     )
     redis, meter = Redis(settings.redis_url, presence_scripts.SCRIPTS), Meter()
     store = PresenceStore(redis, PresenceTimes())
-    reports = MetricReports(redis, meter, instance=instance, role="worker")
-    rollup = MetricRollup(reports, MetricHistory(database), leases, store.online)
+    parts = {"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping}
+    if settings.canary_urls:
+        parts["canary"] = canary.check
+    health = HealthChecks(version=version("parley-chat"), instance=instance, parts=parts)
+    watch = ComponentWatch(health, meter)
+    reports, history = MetricReports(redis, meter, instance=instance, role="worker"), MetricHistory(database)
+    rollup = MetricRollup(reports, history, leases, store.online)
+    fsck = FsckWatch(database, leases, meter, every=timedelta(hours=settings.fsck_hours))
+    alert_way = alert_egress()
+    alerting = Alerting(
+        leases=leases,
+        log=AlertLog(database),
+        redis=redis,
+        reports=reports,
+        history=history,
+        watch=watch,
+        webhook=AlertWebhook.of(settings, alert_way),
+        rules=settings.alert_rules,
+        every_seconds=settings.alert_seconds,
+    )
     letters = DeadLetterCount(settings.kafka_url)
     cleaning = Cleaning(database, leases, audit_days=settings.audit_days)
     egress = Egress(networks=settings.push_networks, allows_http=settings.push_insecure)
@@ -108,12 +127,13 @@ def create_worker(settings: Settings) -> ASGIApp:
             await stack.enter_async_context(canary.running())
             await stack.enter_async_context(redis.running())
             await stack.enter_async_context(egress.running())
+            await stack.enter_async_context(alert_way.running())
             await stack.enter_async_context(pushes.running())
-            watch = ClusterWatch(settings.kafka_url)
-            tasks.spawn(watch.keep_looking(EVENTS))
+            clusters = ClusterWatch(settings.kafka_url)
+            tasks.spawn(clusters.keep_looking(EVENTS))
 
             def cluster() -> str | None:
-                return watch.cluster
+                return clusters.cluster
 
             consumers: list[Consumer[Any]] = [
                 *(Consumer(settings.kafka_url, EVENT_STREAM, job, producer, cluster) for job in jobs),
@@ -129,6 +149,9 @@ def create_worker(settings: Settings) -> ASGIApp:
             }
             await stack.enter_async_context(reports.running())
             await stack.enter_async_context(rollup.running())
+            await stack.enter_async_context(watch.running())
+            await stack.enter_async_context(fsck.running())
+            await stack.enter_async_context(alerting.running())
             yield {"health": health, "exposition": Exposition(meter, health.version)}
 
     app = Starlette(

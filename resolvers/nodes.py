@@ -45,4 +45,6 @@ async def _node(info: Info, id_: str) -> object | None:
             return await context.services.reports.visible(context.viewer, id_)
         case "aud":
             return await context.services.audit.get(id_) if context.viewer.is_operator else None
+        case "alr":
+            return await context.services.alerts.get(id_) if context.viewer.is_operator else None
     raise BadUserInput("That is not the id of anything.")

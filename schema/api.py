@@ -7,6 +7,7 @@ from graphql import GraphQLSchema, Undefined, lexicographic_sort_schema, print_s
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers import (
+    alerts,
     audit,
     conversations,
     events,
@@ -22,6 +23,7 @@ from resolvers import (
     users,
 )
 from schema.accounts import AccountMutations
+from schema.alerts import Alert
 from schema.audit import AuditEvent
 from schema.connections import Connection, Node
 from schema.conversations import Conversation, ConversationMutations
@@ -76,6 +78,11 @@ class Query:
         "Public: no token needed.",
     )
     health: Health = resolved(health.health, Health, "How Parley is. Public: no token needed.")
+    alerts: Connection[Alert] = resolved(
+        alerts.alerts,
+        Connection[Alert],
+        "What is wrong with the deployment and what was, the newest first. For OPERATOR and ADMIN.",
+    )
     reports: Connection[Report] = resolved(
         reports.reports, Connection[Report], "What users have reported, the oldest first. For OPERATOR and ADMIN."
     )
@@ -131,6 +138,12 @@ class Subscription:
         graphql_type=Metrics,
         description="How the deployment is doing, again and again. For OPERATOR and ADMIN.",
     )
+    alerts = strawberry.subscription(
+        resolver=alerts.alert_changes,
+        graphql_type=Alert,
+        description="What is wrong with the deployment: the alerts that fire, then each that begins to and each that "
+        "is resolved. For OPERATOR and ADMIN.",
+    )
     session = strawberry.subscription(
         resolver=sessions.session,
         graphql_type=SessionNotice,
@@ -142,7 +155,7 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[User, Conversation, Message, Session, Report, AuditEvent, RateLimitError, InputError],
+    types=[User, Conversation, Message, Session, Report, AuditEvent, Alert, RateLimitError, InputError],
     config=StrawberryConfig(scalar_map={datetime: DateTime}),
 )
 

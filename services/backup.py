@@ -35,9 +35,9 @@ PAGE: Final = 200  # documents in one record
 _LOGS: Final = ("entries", "sends", "receipts", "published")
 # Made again from the logs, or of no meaning for other processes than those that made them.
 _LEFT_OUT: Final = frozenset(
-    {"conversations", "members", "inbox", "search", "activity", "dirty", "leases", "push_queue", *_LOGS}
+    {"conversations", "members", "inbox", "search", "activity", "dirty", "leases", "push_queue", "alerts", *_LOGS}
 )
-_LEFT_OUT_META: Final = frozenset({"epoch", "kafka", "search", "cache"})
+_LEFT_OUT_META: Final = frozenset({"epoch", "kafka", "search", "cache", "fsck"})
 _CODEC = CodecOptions[dict[str, Any]](tz_aware=True)
 
 

@@ -1,5 +1,5 @@
 """Removes what is over: ended sessions, reset links, revocations of expired tokens, pushes of old messages, guesses of
-passwords that were long ago, and the oldest of the audit log; and what came late of erased people.
+passwords that were long ago, and the oldest alerts and events of the audit log; and what came late of erased people.
 
 One worker does it at a time, a page of each collection in a round, and begins again where a collection ends. What is
 over stays so: two workers at once do the same, and nobody misses what is gone.
@@ -15,6 +15,7 @@ from typing import Final, Self
 import structlog
 from pymongo.errors import PyMongoError
 
+from services import alerts
 from services.attempts import COLLECTION as ATTEMPTS
 from services.attempts import is_forgotten
 from services.audit import COLLECTION as AUDIT
@@ -55,6 +56,7 @@ class Cleaning:
             _Pass(database[ATTEMPTS], is_forgotten),
             _Late(database),
             _Oldest(database[AUDIT], partial(kept_from, days=audit_days)),
+            _Oldest(database[alerts.COLLECTION], alerts.kept_from),
             _Pass(database["push_decisions"], _is_old),
             _Pass(database["pushes"], _is_old),
         )

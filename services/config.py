@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services import limit_rules
+from services.alert_rules import RULES, AlertRule
+from services.alert_rules import parsed as parsed_alert_rules
 
 
 def _comma_separated(value: object) -> object:
@@ -185,6 +187,21 @@ class Settings(BaseSettings):
         description="Addresses of API instances, at each of which a worker sends and listens every 10 s.",
     )
 
+    alert_rules: Annotated[tuple[AlertRule, ...], NoDecode, BeforeValidator(parsed_alert_rules)] = Field(
+        default=RULES,
+        description="Changes of the alert rules, as in `OutboxOld=120, JobsBehind=5000/600, LoopLate=off`.",
+    )
+    alert_seconds: float = Field(default=15.0, ge=0.1, description="How often a worker judges by the alert rules.")
+    alert_webhook_url: str | None = Field(
+        default=None, pattern="^https?://.", description="Address that is told of alerts, by signed requests."
+    )
+    alert_webhook_secret_file: Path | None = Field(
+        default=None, description="File with the secret that these are signed with, as webhooks of pushes are."
+    )
+    fsck_hours: float = Field(
+        default=24.0, ge=0, description="How often a worker does what `parley fsck` does, in hours; 0: never."
+    )
+
     clock_offset_seconds: float = Field(
         default=0.0,
         description="How far ahead this process's clock pretends to be, for fault runs; on the embedded stack only.",
@@ -223,6 +240,12 @@ class Settings(BaseSettings):
         schemes = ("https://", "http://") if self.embedded else ("https://",)
         if self.oidc_issuer is not None and not self.oidc_issuer.startswith(schemes):
             raise ValueError("PARLEY_OIDC_ISSUER must begin with https://")
+        return self
+
+    @model_validator(mode="after")
+    def _an_alert_webhook_has_a_secret(self) -> "Settings":
+        if self.alert_webhook_url is not None and self.alert_webhook_secret_file is None:
+            raise ValueError("PARLEY_ALERT_WEBHOOK_URL needs PARLEY_ALERT_WEBHOOK_SECRET_FILE")
         return self
 
     @model_validator(mode="after")

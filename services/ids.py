@@ -19,6 +19,7 @@ _SHAPES = {
     "msg": re.compile(f"msg_{_KEY}_[0-9]{{12}}"),
     "rep": re.compile(f"rep_{_KEY}"),
     "aud": re.compile(f"aud_{_KEY}"),
+    "alr": re.compile(f"alr_{_KEY}"),
 }
 
 

@@ -36,11 +36,14 @@ type Name = Literal[
     "cache_hit",  # kind of what was asked for
     "cache_miss",
     "tracked",  # product events that were taken
+    "token_reused",  # refresh tokens that were shown after they were used up
 ]
 type Key = tuple[str, ...]
 
 # Of these the largest of all processes counts, of other gauges the sum.
-LARGEST: Final = frozenset({"outbox_oldest_seconds", "dead_letters", "loop_lag_ms", "online_users"})
+LARGEST: Final = frozenset(
+    {"outbox_oldest_seconds", "dead_letters", "loop_lag_seconds", "online_users", "fsck_violations"}
+)
 SEPARATOR: Final = " "
 OURS: Final = frozenset(
     {"INTERNAL", "UNAVAILABLE", "OVERLOADED", "TIMEOUT", "COMMIT_UNKNOWN"}

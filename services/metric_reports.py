@@ -5,8 +5,8 @@ its answer was lost or because Redis has forgotten it, counts once. Slots follow
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -22,6 +22,9 @@ REPORT_SECONDS: Final = 2.0
 KEPT_SLOTS: Final = 90  # that a process can tell again, and that Redis keeps: a quarter of an hour
 DAY_SECONDS: Final = 86_400
 LAG_SECONDS: Final = 0.25  # between two looks at how late the event loop is
+LAGS: Final = 60  # that count: of a quarter of a minute, as Prometheus may come that seldom
+LIVING_SLOTS: Final = 2  # a process that has reported in one of the newest two is there
+API: Final = "api:"
 
 _logger = structlog.get_logger()
 
@@ -45,8 +48,8 @@ class MetricReports:
         self._told: dict[int, str] = {}  # slots that Redis has in full, and the run of the server that was told
         self._slot = 0
         self._base = Totals()  # what had been counted when the slot began
-        self._lag_ms = 0.0  # the event loop's largest since the last report
-        meter.gauges["loop_lag_ms"] = self._take_lag
+        self._lags = deque([0.0], maxlen=LAGS)  # of the event loop, in seconds
+        meter.gauges["loop_lag_seconds"] = lambda: max(self._lags)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -78,11 +81,7 @@ class MetricReports:
         while True:
             due = loop.time() + LAG_SECONDS
             await asyncio.sleep(LAG_SECONDS)
-            self._lag_ms = max(self._lag_ms, (loop.time() - due) * 1_000)
-
-    def _take_lag(self) -> float:
-        lag, self._lag_ms = self._lag_ms, 0.0
-        return lag
+            self._lags.append(loop.time() - due)
 
     async def report(self) -> None:
         """Tell Redis what it does not know yet.
@@ -108,15 +107,13 @@ class MetricReports:
 
     def _turn(self, slot: int) -> None:
         """Write down what was counted until now, and begin another slot if it is time."""
-        meter, began = self._meter, self._slots.get(self._slot)
+        meter = self._meter
         since = Totals(
             counts=meter.counts() - self._base.counts,
             sums=meter.totals.sums - self._base.sums,
             maxima=dict(meter.peaks),
             gauges={name: gauge() for name, gauge in meter.gauges.items()},
         )
-        if began is not None and "loop_lag_ms" in began.gauges:
-            since.gauges["loop_lag_ms"] = max(began.gauges["loop_lag_ms"], since.gauges["loop_lag_ms"])
         self._slots[self._slot or slot] = since
         if slot != self._slot:
             if self._slot:
@@ -176,6 +173,14 @@ class MetricReports:
 def slots_of(since: float, until: float) -> range:
     """Return the slots that lie in a span of time, in part or whole."""
     return range(_slot_of(since), _slot_of(until) + 1, SLOT_SECONDS)
+
+
+def living(found: Mapping[int, Mapping[str, Totals]]) -> dict[str, Totals]:
+    """Return the newest report of each process that is there, by process, given the reports of the newest slots."""
+    newest: dict[str, Totals] = {}
+    for slot in sorted(found)[-LIVING_SLOTS:]:
+        newest |= found[slot]
+    return newest
 
 
 def as_time(seconds: float) -> datetime:

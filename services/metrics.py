@@ -11,14 +11,12 @@ from services import clock
 from services.errors import BadUserInput
 from services.meter import Latency, Totals
 from services.metric_history import MetricHistory, MetricsResolution, Moment
-from services.metric_reports import MetricReports, as_time, slots_of
+from services.metric_reports import API, MetricReports, as_time, living, slots_of
 from services.tasks import Tasks
 
 WINDOW_SECONDS: Final = 60
-LIVING_SLOTS: Final = 2  # a process that has reported in one of the newest two is there
 MOST_POINTS: Final = 3_000
 FRESH_SECONDS: Final = 0.9  # how long figures serve everybody in this process
-API: Final = "api:"
 
 
 class OperationKind(StrEnum):
@@ -161,17 +159,15 @@ class MetricsService:
             self._reports.active_of_day(slots[-1]),
         )
         totals = Totals.of((each for slot in slots for each in found[slot].values()), is_later=True)
-        living: dict[str, Totals] = {}
-        for slot in slots[-LIVING_SLOTS:]:
-            living |= found[slot]
-        now = Totals.of(living.values(), is_later=False).gauges
+        processes = living(found)
+        now = Totals.of(processes.values(), is_later=False).gauges
         now["online_users"] = online
         return _metrics(
             totals,
             now,
             at=as_time(present),
             seconds=present - slots[0],
-            instances=sum(name.startswith(API) for name in living),
+            instances=sum(name.startswith(API) for name in processes),
             active=(minute, day),
         )
 

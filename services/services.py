@@ -14,6 +14,7 @@ from ulid import ULID
 from services import cache as caches
 from services import log_cache, presence_scripts, receipt_cache, typing, windows
 from services.accounts import Accounts
+from services.alerts import AlertFeed, AlertLog
 from services.attendance import Attendance
 from services.audit import Audit
 from services.blocks import Blocks
@@ -26,7 +27,7 @@ from services.epoch import epoch_of
 from services.erasure import Erasures
 from services.failures import described
 from services.feeds import Feeds
-from services.health import HealthChecks
+from services.health import ComponentWatch, HealthChecks
 from services.identities import Identities
 from services.inboxes import Inboxes, Invitations
 from services.kafka import Producer
@@ -123,6 +124,8 @@ class Services:
     meter: Meter
     metrics: MetricsService
     tracking: Tracking
+    alerts: AlertLog
+    alert_feed: AlertFeed
 
 
 @asynccontextmanager
@@ -181,12 +184,20 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             tokens=tokens,
             revocations=revocations,
             settings=settings,
+            meter=meter,
         )
         metric_reports = MetricReports(redis, meter, instance=instance, role="api")
         if settings.metrics:
             await stack.enter_async_context(metric_reports.running())
         metrics = MetricsService(metric_reports, MetricHistory(database), store.online)
         stack.push_async_callback(metrics.close)
+        health = HealthChecks(
+            version=version("parley-chat"),
+            instance=instance,
+            parts={"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping},
+        )
+        await stack.enter_async_context(ComponentWatch(health, meter).running())
+        alert_feed = await stack.enter_async_context(AlertFeed(database, bus).running())
         yield Services(
             settings=settings,
             instance=instance,
@@ -221,14 +232,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             cache=cache,
             streams=Streams(feeds, epoch),
             limits=Limits(redis, settings.rate_limits),
-            health=HealthChecks(
-                version=version("parley-chat"),
-                instance=instance,
-                parts={"mongodb": database.ping, "redis": redis.ping, "kafka": producer.ping},
-            ),
+            health=health,
             meter=meter,
             metrics=metrics,
             tracking=Tracking(producer, meter),
+            alerts=AlertLog(database),
+            alert_feed=alert_feed,
         )
 
 

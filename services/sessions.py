@@ -23,6 +23,7 @@ from services.audit import Audit, AuditEventKind
 from services.config import Settings
 from services.errors import Forbidden, InvalidCredentials, InvalidInput, NotFound, Overloaded, Unauthenticated
 from services.inputs import PasswordChange, Registration
+from services.meter import Meter
 from services.mongo import Collection, Database, parsed
 from services.passwords import Passwords
 from services.resets import Resets
@@ -149,6 +150,7 @@ class Sessions:
         tokens: Tokens,
         revocations: Revocations,
         settings: Settings,
+        meter: Meter | None = None,
     ) -> None:
         self._sessions: Collection = database["sessions"]
         self._resets = Resets(database)
@@ -158,6 +160,7 @@ class Sessions:
         self._passwords = passwords
         self._tokens = tokens
         self._revocations = revocations
+        self._meter = meter or Meter()
         self._life = timedelta(days=settings.refresh_token_days)
         self._operators = frozenset(settings.operators if settings.embedded else ())
 
@@ -256,6 +259,7 @@ class Sessions:
                 raise refused
             if not session.knows(digest, now):
                 _logger.warning("session.reuse", session=session_id, user=session.user_id)
+                self._meter.count("token_reused")
                 await self.logout(session_id, now)
                 await self._audit.record(
                     AuditEventKind.REFRESH_TOKEN_REUSED, subject_id=session.user_id, session_id=session_id, at=now

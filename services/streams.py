@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Never
 
 from services import ids
+from services.alerts import AlertStream
 from services.entries import Entry
 from services.errors import BadUserInput, Missing
 from services.feeds import Feeds
@@ -112,7 +113,9 @@ class MetricsStream:
         raise TypeError("a stream is served, not iterated")
 
 
-type Stream = MetricsStream | ConversationStream | InboxStream | PresenceStream | TypingStream | SessionStream
+type Stream = (
+    AlertStream | MetricsStream | ConversationStream | InboxStream | PresenceStream | TypingStream | SessionStream
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ set -eu
 programs='
 chromium chromium
 nginx nginx
+prometheus prometheus
+prometheus-alertmanager prometheus-alertmanager
 '
 
 PATH=$PATH:/usr/sbin:/sbin # where nginx is, and where not everybody looks

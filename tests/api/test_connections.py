@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType, get_named_type
+from pymongo import MongoClient
 
 from schema.api import graphql_schema
+from services.alert_rules import AlertSeverity
+from services.alerts import COLLECTION, Alert, AlertState, new_id
+from services.clock import now
 from tests.api.test_operators import REPORT, signed_in, with_role
 from tests.api.test_search import until_found
 from tests.clients import BLOCK, Api, Json, Person
@@ -34,6 +38,7 @@ PLACES = {
     "Conversation.members": Place(("conversation(id: $conversation)",), node="user { id }"),
     "Conversation.messages": Place(("conversation(id: $conversation)",)),
     "Message.receipts": Place(("node(id: $message)", "... on Message"), node="user { id }"),
+    "Query.alerts": Place(arguments="state: RESOLVED"),
     "Query.auditEvents": Place(arguments="userId: $somebody"),
     "Query.reports": Place(),
     "Query.searchMessages": Place(arguments="query: $word"),
@@ -108,9 +113,29 @@ async def scene(stack: StackProcess) -> AsyncIterator[Scene]:
             await ann.talk()
         for other in others:
             await ann.mutate(BLOCK, userId=other.id)
+        with MongoClient[Json](stack.url("mongo")) as client:  # nothing is wrong with this stack
+            for number in range(ITEMS):
+                alert = past_alert(f"Past{number}")
+                client["parley"][COLLECTION].insert_one(alert.model_dump_doc())
         await until_found(ann, word, [message["body"] for message in reversed(said)])
         values = {"conversation": room["id"], "message": said[0]["id"], "prefix": prefix, "word": word}
         yield Scene(ann, values | {"somebody": others[0].id})
+
+
+def past_alert(name: str) -> Alert:
+    time = now()
+    return Alert(
+        id=new_id(time),
+        name=name,
+        severity=AlertSeverity.WARNING,
+        state=AlertState.RESOLVED,
+        message="It is over.",
+        value=2,
+        threshold=1,
+        started_at=time,
+        ended_at=time,
+        is_open=False,
+    )
 
 
 def test_every_connection_of_the_schema_is_tried_here() -> None:

@@ -10,7 +10,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from parley.cli import app
-from parley.exposition import COUNTERS, GAUGES, HISTOGRAMS
+from parley.exposition import COMPONENT, COUNTERS, GAUGES, HISTOGRAMS
 from parley.protocol import CloseCode
 from schema.api import graphql_schema
 from services import errors
@@ -86,7 +86,7 @@ def test_every_metric_is_documented() -> None:
         *(name for name, *_ in GAUGES.values()),
     }
 
-    assert names | {"parley_build_info"} == rows("metrics.md") & {
+    assert names | {"parley_build_info", COMPONENT} == rows("metrics.md") & {
         row for row in rows("metrics.md") if row.startswith("parley_")
     }
 
