@@ -31,9 +31,9 @@ from parley.load import Load
 from parley.plans import Outcomes, Plan, plan, replaying
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
-from services.audit import SOURCE, Source
 from services.errors import ChatError, UserError, UserErrorCode
 from services.failures import described
+from services.origins import SOURCE, Source
 from services.streams import Stream
 from services.tasks import Tasks
 from services.tracing import traced

@@ -6,16 +6,42 @@ the relay sends have none: nobody knows any more which request they came of.
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 import structlog
 
-from services.audit import SOURCE
 from services.tracing import TRACEPARENT, traceparent
 
 REQUEST_ID: Final = "request-id"
 
+_IPV4_BITS: Final = 24
+_IPV6_BITS: Final = 48
+
 type Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the request comes from that is being served."""
+
+    request_id: str | None = None
+    address: str | None = None
+
+    @property
+    def network(self) -> str | None:
+        """The address's network; None where there is no address."""
+        try:
+            address = ip_address((self.address or "").partition("/")[0])
+        except ValueError:
+            return None
+        return str(ip_network((address, _IPV4_BITS if address.version == 4 else _IPV6_BITS), strict=False))
+
+
+# Set where a request comes in, and read where something is done for it: what lies between has nothing to do with it.
+SOURCE: ContextVar[Source] = ContextVar("source", default=Source())  # noqa: B039  # it is frozen
 
 
 def origin() -> Headers:
