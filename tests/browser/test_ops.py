@@ -90,7 +90,7 @@ async def test_charts_and_tables_show_a_known_load_as_it_comes(browser: Browser,
         sent = page.get_by_role("row", name=f"sendMessage mutation {MESSAGES} 0")
         await expect(sent).to_be_visible()
         await expect(chart(page, "Connections")).to_contain_text(f"Sockets {FOLLOWERS + 1}")
-        await expect(chart(page, "Connections")).to_contain_text(f"Subscriptions {FOLLOWERS + 1}")
+        await expect(chart(page, "Connections")).to_contain_text(f"Subscriptions {FOLLOWERS + 2}")
         await expect(page.get_by_role("row", name="GRAPHQL_VALIDATION_FAILED 5")).to_be_visible()
         await chart(page, "Messages and deliveries").get_by_text("As a table").click()
         newest = chart(page, "Messages and deliveries").get_by_role("row").nth(1)
