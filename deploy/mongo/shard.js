@@ -16,7 +16,7 @@ const SHARDED = [
   "reports", "reported", "push_endpoints", "push_queue", "push_decisions", "pushes",
 ];
 // What does not: some thousands of documents at most, on the database's primary shard.
-const ELSEWHERE = ["meta", "leases", "metrics", "revocations", "erasures"];
+const ELSEWHERE = ["meta", "leases", "metrics", "revocations", "erasures", "alerts"];
 
 // Zones, where older conversations may live on cheaper machines: ids sort by the time at which they were made. Of shards that
 // `sh.addShardToZone(shard, "old")` and `…, "new")` have named. DIRECT conversations have ids by chance, and stay where they are.

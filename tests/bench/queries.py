@@ -49,7 +49,7 @@ def main(requests: int, at_once: int, runs: int) -> bool:
     every: dict[tuple[str, str], list[Run]] = {}
     for _ in range(runs):
         for server in ("parley", PEER, IN_MEMORY):
-            for run in _measured(server, requests, at_once):
+            for run in measured(server, requests, at_once):
                 every.setdefault((run.server, run.kind), []).append(run)
     medians = [results.medians(found) for found in every.values()]
     asked = targets(medians)
@@ -106,7 +106,8 @@ def table(runs: Iterable[Run]) -> str:
     return results.table(head, map(row, found.values()))
 
 
-def _measured(name: str, requests: int, at_once: int) -> list[Run]:
+def measured(name: str, requests: int, at_once: int) -> list[Run]:
+    """Run one server and ask it for each kind of thing."""
     with servers.running(name) as server:
         return asyncio.run(_runs(name, server, requests, at_once))
 
@@ -125,7 +126,7 @@ async def _runs(name: str, server: servers.Server, requests: int, at_once: int) 
         request(server.speech["url"], authorization, SEND, {"input": send(number)}) for number in itertools.count()
     )
     kinds: dict[str, Iterator[bytes]] = {"viewer": itertools.repeat(viewer), "page": itertools.repeat(page)}
-    if name == "parley":
+    if name in servers.OURS:
         await ask(server.speech["url"], sends, MESSAGES, 1)
         kinds["send"] = sends
     found = []

@@ -5,7 +5,19 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from tests.bench import capacity, connections, fanout, history, presence, queries, reading, reconnect, results, targets
+from tests.bench import (
+    capacity,
+    connections,
+    fanout,
+    history,
+    monitoring,
+    presence,
+    queries,
+    reading,
+    reconnect,
+    results,
+    targets,
+)
 from tests.bench.generator import ROOT
 from tests.bench.targets import verdicts
 
@@ -25,6 +37,7 @@ def main() -> None:
         "presence": _write_presence,
         "queries": _write_queries,
         "capacity": _write_capacity,
+        "monitoring": _write_monitoring,
     }
     for name, write in writers.items():
         try:
@@ -49,6 +62,11 @@ def _write_queries(newest: results.Json) -> None:
     runs = [queries.Run(**run) for run in newest["medians"]]
     parts = (_machine(newest), verdicts(queries.targets(runs)), queries.table(runs))
     _fill({"queries": "\n\n".join(parts)})
+
+
+def _write_monitoring(newest: results.Json) -> None:
+    runs = [monitoring.Run(**run) for run in newest["medians"]]
+    _fill({"monitoring": f"{_machine(newest)}\n\n{monitoring.table(runs)}"})
 
 
 def _write_presence(newest: results.Json) -> None:
