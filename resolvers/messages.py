@@ -1,6 +1,6 @@
 """Messages."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -17,8 +17,8 @@ from services.paging import window
 from services.users import User
 
 
-async def sender(root: strawberry.Parent[Message], info: Info) -> User | None:
-    return await info.context.loaders.users.load(root.sender_id)
+def sender(root: strawberry.Parent[Message], info: Info) -> Awaitable[User | None]:
+    return info.context.loaders.users.load(root.sender_id)
 
 
 async def reply_to(root: strawberry.Parent[Message], info: Info) -> Message | None:

@@ -1,5 +1,6 @@
 """Receipts: how far members have got, and what that says of a message."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,9 +45,8 @@ async def read_sequence(root: strawberry.Parent[Member], info: Info) -> int:
     return receipts.read.sequence if receipts else root.joined_sequence
 
 
-async def status(root: strawberry.Parent[Message], info: Info) -> DeliveryStatus:
-    floor = await info.context.loaders.floors.load(root.conversation_id)
-    return floor.status_of(root.sequence, root.sender_id)
+def status(root: strawberry.Parent[Message], info: Info) -> Awaitable[DeliveryStatus]:
+    return info.context.loaders.statuses.load((root.conversation_id, root.sequence, root.sender_id))
 
 
 async def of_message(

@@ -8,6 +8,7 @@ import base64
 import binascii
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ulid import ULID
 
@@ -25,8 +26,13 @@ class Position:
 
     def cursor(self) -> str:
         """Return the position as clients hold it: 39 URL-safe characters."""
-        key = ULID.from_str(self.conversation_id.removeprefix("cnv_").upper()).bytes
-        return base64.urlsafe_b64encode(_LAYOUT.pack(_VERSION, key, self.epoch, self.sequence)).rstrip(b"=").decode()
+        packed = _LAYOUT.pack(_VERSION, _key(self.conversation_id), self.epoch, self.sequence)
+        return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+@lru_cache(4_096)  # a page has a cursor for each message, all of one conversation
+def _key(conversation_id: str) -> bytes:
+    return ULID.from_str(conversation_id.removeprefix("cnv_").upper()).bytes
 
 
 def position(cursor: str, argument: str) -> Position:

@@ -24,7 +24,7 @@ export function Timeline({ conversation, setIntent }: Props) {
   const viewerId = useKnown(({ viewer }) => viewer!.id);
   const { id, timeline, outbox, newAfter } = conversation;
   const { messages, hasOlder, older } = timeline;
-  const { box, list, toEnd, isAtEnd } = useScrolling(conversation);
+  const { box, list, look, toEnd, isAtEnd } = useScrolling(conversation);
   const top = useRef<HTMLDivElement>(null);
   const [chosen, setChosen] = useState<string | null>(null); // the message that the keyboard is at
   const current = messages.some((message) => message.id === chosen) ? chosen : messages.at(-1)?.id;
@@ -63,6 +63,7 @@ export function Timeline({ conversation, setIntent }: Props) {
       const found = list.current?.querySelector<HTMLElement>(`[data-id="${CSS.escape(messageId)}"]`);
       if (!found) return;
       found.scrollIntoView({ block: "center" });
+      look(); // the scroll event comes too late: what has just grown would lead back to the end
       found.focus({ preventScroll: true });
       found.animate({ background: ["var(--chosen)", "transparent"] }, { duration: FLASH_MS, easing: "ease-in" });
     });
@@ -192,5 +193,5 @@ function useScrolling({ id, timeline: { messages }, outbox }: Conversation) {
     };
   }, [look, toEnd]);
 
-  return { box, list, toEnd, isAtEnd };
+  return { box, list, look, toEnd, isAtEnd };
 }
