@@ -125,4 +125,4 @@ def server(settings: Settings, *, host: str, port: int) -> DrainingServer:
 
 def serve_api(settings: Settings, *, host: str, port: int) -> None:
     """Run an API process until SIGTERM or SIGINT."""
-    run(server(settings, host=host, port=port))
+    run(server(settings, host=host, port=port), settings, role="api")

@@ -31,11 +31,12 @@ from parley.load import Load
 from parley.plans import Outcomes, Plan, plan, replaying
 from parley.sharing import Sharing, sharing
 from resolvers.context import Context
-from services.audit import SOURCE, Source
 from services.errors import ChatError, UserError, UserErrorCode
 from services.failures import described
+from services.origins import SOURCE, Source
 from services.streams import Stream
 from services.tasks import Tasks
+from services.tracing import traced
 
 CACHED_OPERATIONS = 512
 CACHED_CHARACTERS = 250_000  # of all their documents; each takes up to 400 bytes when it is read
@@ -184,7 +185,7 @@ class Engine:
             work = self._answer(executor, request_id)
         try:
             async with asyncio.timeout(EXECUTION_SECONDS):
-                with self.load.working():
+                with traced(f"{operation.kind} {operation.root}"), self.load.working():
                     response = await (asyncio.shield(self._tasks.spawn(work)) if operation.is_mutation else work)
         except TimeoutError:
             response = {"data": None, "errors": [_out_of_time(operation)]}

@@ -43,6 +43,7 @@ from services.services import Services
 from services.session_notices import SessionStream
 from services.streams import CaughtUp, ConversationStream, MetricsStream, PresenceStream, TypingStream, Update
 from services.tasks import Tasks
+from services.tracing import SpanKind, continued
 
 RETRY_SECONDS = 0.5
 RUN = 64  # entries that are taken from the log at a time by who is behind
@@ -301,7 +302,9 @@ class _Room:
             while self.position < self.log.sequence:
                 entries = await _patiently(partial(self.log.entries, self.position, LIVE_RUN))
                 removal = next((entry for entry in entries if isinstance(entry, MemberRemoved)), entries[-1])
-                await self._tell_all(entries[: entries.index(removal) + 1])
+                run = entries[: entries.index(removal) + 1]
+                with continued("deliver", [entry.origin for entry in run], SpanKind.CONSUMER):
+                    await self._tell_all(run)
         except Exception:
             _logger.exception("room.failed", conversation=self.conversation_id)
             for group in tuple(self.groups.values()):

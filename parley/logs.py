@@ -7,33 +7,43 @@ that is shown which cannot hold them.
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from services.config import LogLevel
 from services.failures import described
 
 CHAIN: Final = 5  # exceptions that led to one another
 FOREIGN_CHARACTERS: Final = 300  # of a line that a library logs
 
+type Report = Callable[[BaseException, EventDict], None]
 
-def configure(stream: TextIO | None = None) -> None:
-    """Log to a stream, standard error unless another is given; what libraries log goes there too."""
+
+def configure(level: LogLevel = LogLevel.INFO, stream: TextIO | None = None, report: Report | None = None) -> None:
+    """Log to a stream, standard error unless another is given; what libraries log goes there too.
+
+    Args:
+        level: What is logged; warnings of libraries always.
+        stream: Where to.
+        report: Is told of every exception that is logged as an error, with the line that it is logged in.
+    """
     stream = stream or sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _show_exception,
+        partial(_show_exception, report),
     ]
     renderer: Processor = (
         structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer(default=str)
     )
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level.value),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
     handler = logging.StreamHandler(stream)
@@ -54,12 +64,14 @@ def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return event
 
 
-def _show_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _show_exception(report: Report | None, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     given = event.pop("exc_info", None)
     error = given if isinstance(given, BaseException) else given[1] if isinstance(given, tuple) else None
     if given is True:
         error = sys.exception()
     if error is not None:
+        if report is not None and event["level"] in {"error", "critical"}:
+            report(error, event)
         event["exception"] = "\n".join(_lines(error))
     return event
 

@@ -4,6 +4,7 @@ import random
 import re
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from parley.addresses import Networks, client, is_trusted
+from services.tracing import TRACEPARENT, SpanKind, traced
 
 COUNTED: Final = "/graphql"  # requests to paths that begin so are operations
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -87,8 +89,10 @@ class Requests:
                     meter.answered(message["status"], (time.perf_counter() - began) * 1_000)
             await send(message)
 
+        is_traced, parent = scope["path"].startswith(COUNTED), asked.get(TRACEPARENT)
         try:
-            await self._app(scope, receive, send_named)
+            with traced(f"{scope['method']} {COUNTED}", SpanKind.SERVER, parent) if is_traced else nullcontext():
+                await self._app(scope, receive, send_named)
         except Exception:  # it was answered by `failed`, below
             _logger.exception("request.failed", path=scope["path"])
 

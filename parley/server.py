@@ -6,6 +6,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from parley import logs
+from services.config import Settings
 
 
 def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.Config:
@@ -27,7 +28,20 @@ def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.C
     )
 
 
-def run(server: uvicorn.Server) -> None:
+def run(server: uvicorn.Server, settings: Settings, *, role: str) -> None:
     """Serve until SIGTERM or SIGINT."""
-    logs.configure()
+    report = None
+    try:
+        # Imported only where they are asked for: they are extras, and what they import costs memory and time.
+        if settings.sentry_dsn is not None:
+            from parley.sentry import Sentry
+
+            report = Sentry(settings.sentry_dsn, role=role).report
+        if settings.traces_url is not None:
+            from parley import tracing
+
+            tracing.start(settings.traces_url, role=role)
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"PARLEY_SENTRY_DSN needs the extra `sentry`, PARLEY_TRACES_URL `tracing`: {error}") from None
+    logs.configure(settings.log_level, report=report)
     server.run()

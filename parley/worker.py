@@ -165,4 +165,4 @@ def create_worker(settings: Settings) -> ASGIApp:
 def serve_worker(settings: Settings, *, host: str, port: int) -> None:
     """Run a worker until SIGTERM or SIGINT."""
     clock.shift(settings.clock_offset_seconds)
-    run(uvicorn.Server(config(create_worker(settings), host=host, port=port)))
+    run(uvicorn.Server(config(create_worker(settings), host=host, port=port)), settings, role="worker")

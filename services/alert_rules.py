@@ -80,7 +80,7 @@ class AlertRule:
 
 _WARNING, _CRITICAL = AlertSeverity
 
-RULES: Final = (
+RULES: Final[tuple[AlertRule, ...]] = (
     AlertRule(
         name="ErrorsBurnFast",
         severity=_CRITICAL,

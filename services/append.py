@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import stamina
@@ -21,7 +21,9 @@ from services.entries import Draft, Entry
 from services.errors import ChatError, CommitUnknown, Overloaded, Unavailable
 from services.failures import described
 from services.mongo import DUPLICATE_KEY
+from services.origins import Headers, origin
 from services.state import State
+from services.tracing import continued
 
 if TYPE_CHECKING:
     from services.log import Log, Logs
@@ -72,6 +74,7 @@ class _Attempt:
     placed: asyncio.Future[Entry]
     slot: int = 0  # the highest place that an insert of it was sent for; until that is seen taken, its outcome is open
     races: int = 0  # how often somebody else took its slot
+    origin: Headers = field(default_factory=origin)  # of the request that wishes it
 
     def refuse(self, error: ChatError) -> None:
         if not self.placed.done():
@@ -168,7 +171,8 @@ class Appender:
         try:
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-                await self._place(batch)
+                with continued("append", [attempt.origin for attempt in batch]):
+                    await self._place(batch)
         except PyMongoError as error:
             _logger.warning("log.not_written", conversation=self._log.conversation_id, error=described(error))
         finally:
@@ -233,7 +237,12 @@ class Appender:
                 attempt.refuse(self._no_answer(attempt, refusal))
                 continue
             entry = draft.placed(
-                self._log.conversation_id, state.sequence + 1, key=attempt.key, at=now(), control=state.control
+                self._log.conversation_id,
+                state.sequence + 1,
+                key=attempt.key,
+                at=now(),
+                control=state.control,
+                origin=attempt.origin,
             )
             state = state.after(entry)
             placed.append((entry, state))

@@ -4,11 +4,8 @@ An event is one document in the order of time. It never holds what somebody type
 """
 
 import os
-from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
 from typing import Final
 
 import structlog
@@ -20,12 +17,11 @@ from services import ids
 from services.clock import now
 from services.failures import described
 from services.mongo import Collection, Database, Document
+from services.origins import SOURCE
 from services.paging import LARGEST_PAGE, Page, Window, cursor_of, key_of, read_page
 
 COLLECTION: Final = "audit"
 # What is kept of an address: the network of a provider's customer, not which of its machines.
-_IPV4_BITS: Final = 24
-_IPV6_BITS: Final = 48
 
 _logger = structlog.get_logger()
 
@@ -61,27 +57,6 @@ class AuditEvent(Model):
     detail: str | None = None  # what else there is to say; None where that is all
 
     model_config = ODMConfigDict(collection=COLLECTION)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the request comes from that is being served."""
-
-    request_id: str | None = None
-    address: str | None = None
-
-    @property
-    def network(self) -> str | None:
-        """The address's network; None where there is no address."""
-        try:
-            address = ip_address((self.address or "").partition("/")[0])
-        except ValueError:
-            return None
-        return str(ip_network((address, _IPV4_BITS if address.version == 4 else _IPV6_BITS), strict=False))
-
-
-# Set where a request comes in, and read where something is done for it: what lies between has nothing to do with it.
-SOURCE: ContextVar[Source] = ContextVar("source", default=Source())  # noqa: B039  # it is frozen
 
 
 class Audit:

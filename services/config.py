@@ -1,5 +1,6 @@
 """Settings, read once from `PARLEY_…` variables and passed down; nothing else reads the environment."""
 
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,13 @@ def with_password(url: str, password: str) -> str:
     if ":" in user:
         raise ValueError("has a password of its own")
     return f"{scheme}{separator}{user}:{quote(password, safe='')}@{hosts}{rest[end:]}"
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
 
 
 type Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -132,6 +140,21 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=2.0, ge=0, le=10, description="How long a stopping process is unready before it closes sockets."
     )
+    metrics: bool = Field(
+        default=True,
+        description="Whether API processes count and report what they do; off only to measure what that costs.",
+    )
+    traces_url: str | None = Field(
+        default=None,
+        description="Address of a collector that takes traces as OTLP over HTTP; needs the extra `tracing`.",
+    )
+    sentry_dsn: str | None = Field(
+        default=None, repr=False, description="DSN of Sentry, which is told of failures; needs the extra `sentry`."
+    )
+    log_level: LogLevel = Field(
+        default=LogLevel.INFO,
+        description="What is logged: `info`, or `debug`, where workers name each event that a job has handled too.",
+    )
     closing_seconds: float = Field(
         default=10.0, ge=0, le=10, description="Over how long a stopping process closes its sockets, evenly."
     )
@@ -217,12 +240,6 @@ class Settings(BaseSettings):
         schemes = ("https://", "http://") if self.embedded else ("https://",)
         if self.oidc_issuer is not None and not self.oidc_issuer.startswith(schemes):
             raise ValueError("PARLEY_OIDC_ISSUER must begin with https://")
-        return self
-
-    @model_validator(mode="after")
-    def _an_alert_webhook_has_a_secret(self) -> "Settings":
-        if self.alert_webhook_url is not None and self.alert_webhook_secret_file is None:
-            raise ValueError("PARLEY_ALERT_WEBHOOK_URL needs PARLEY_ALERT_WEBHOOK_SECRET_FILE")
         return self
 
     @model_validator(mode="after")

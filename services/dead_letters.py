@@ -9,8 +9,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.kafka import FAILURES, Producer, Record
+from services.origins import Headers
 from services.topics import DEAD_LETTERS, PARTITIONS
 
+NOTES: Final = frozenset({"job", "topic", "partition", "offset", "reason"})  # headers that a job adds to a letter
 GROUP: Final = "parley.dead-letters"
 BATCH: Final = 100
 LOOK_SECONDS: Final = 10.0  # between two looks at how many wait
@@ -26,6 +28,7 @@ class DeadLetter:
     reason: str
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()  # that it had there
 
 
 async def waiting(servers: str) -> list[DeadLetter]:
@@ -79,7 +82,7 @@ async def replay(servers: str, producer: Producer) -> int:
     count = 0
     async with _reading(servers) as consumer:
         while batch := await _next(consumer):
-            await producer.send([Record(letter.topic, letter.key, letter.value) for letter in batch])
+            await producer.send([Record(letter.topic, letter.key, letter.value, letter.headers) for letter in batch])
             await consumer.commit()
             count += len(batch)
     return count
@@ -105,5 +108,6 @@ async def _next(consumer: Any) -> list[DeadLetter]:
 
 
 def _letter(record: Any) -> DeadLetter:
-    headers = {name: value.decode() for name, value in record.headers}
-    return DeadLetter(headers["job"], headers["topic"], headers["reason"], record.key, record.value)
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    came_with = tuple((name, value) for name, value in record.headers if name not in NOTES)
+    return DeadLetter(headers["job"], headers["topic"], headers["reason"], record.key, record.value, came_with)

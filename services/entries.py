@@ -17,6 +17,8 @@ import bson
 
 from services import ids
 from services.message_state import Attachment, MessageState
+from services.origins import Headers
+from services.tracing import TRACEPARENT
 
 DIGITS = 12
 MAX_SEQUENCE = 10**DIGITS - 1
@@ -52,6 +54,8 @@ class Entry:
     actor_id: str
     at: datetime
     control: int  # sequence of the newest control entry before this one, 0 where there is none
+    # Of the request that made it, in the process that appended it; not part of the fact, and not stored.
+    origin: Headers = field(default=(), compare=False, repr=False)
 
     def payload(self) -> dict[str, Any]:
         """Return what is special to this kind, as it is stored."""
@@ -412,7 +416,9 @@ class Draft:
     actor_id: str
     fields: dict[str, Any]
 
-    def placed(self, conversation_id: str, sequence: int, *, key: str, at: datetime, control: int) -> Entry:
+    def placed(
+        self, conversation_id: str, sequence: int, *, key: str, at: datetime, control: int, origin: Headers = ()
+    ) -> Entry:
         """Return the entry for that place."""
         return self.type(
             conversation_id=conversation_id,
@@ -421,6 +427,7 @@ class Draft:
             actor_id=self.actor_id,
             at=at,
             control=control,
+            origin=origin,
             **self.fields,
         )
 
@@ -449,13 +456,20 @@ def from_document(document: dict[str, Any]) -> Entry:
         actor_id=document["actor"],
         at=document["at"],
         control=document["control"],
+        origin=((TRACEPARENT, document["trace"].encode()),) if "trace" in document else (),
         **type_.fields(document),
     )
 
 
 def to_bytes(entries: Sequence[Entry]) -> bytes:
     """Return a run of entries as one message between processes."""
-    return bson.encode({"entries": [to_document(entry) for entry in entries]})
+    return bson.encode({"entries": [to_document(entry) | _trace_of(entry) for entry in entries]})
+
+
+def _trace_of(entry: Entry) -> dict[str, str]:
+    """Return what other processes need to go on with the trace that an entry is of; nothing where it is of none."""
+    trace = dict(entry.origin).get(TRACEPARENT)
+    return {} if trace is None else {"trace": trace.decode()}
 
 
 def entries_in(message: dict[str, Any]) -> list[Entry]:

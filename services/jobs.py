@@ -18,8 +18,10 @@ from pymongo.errors import ConnectionFailure
 
 from services.events import Event
 from services.kafka import FAILURES, KafkaAwayError, Producer, Record
+from services.origins import logged_as, request_id_in
 from services.tasks import Tasks
 from services.topics import DEAD_LETTERS, EVENTS
+from services.tracing import SpanKind, continued
 
 TRIES: Final = 5
 BATCH: Final = 500  # events at a time
@@ -145,15 +147,19 @@ class Consumer[T]:
             except ValueError as error:  # no try will make an event of it
                 await self._bury(record, error)
         try:
-            await self._try([event for _, event in events])
+            with continued(f"job {self._job.name}", [record.headers for record, _ in events], SpanKind.CONSUMER):
+                await self._try([event for _, event in events])
+            for record, _ in events:
+                self._note(record)
         except Exception:  # noqa: BLE001  # one of them is the reason, and each by itself shows which
             for record, event in events:
                 try:
                     async for attempt in stamina.retry_context(
                         on=Exception, attempts=TRIES, timeout=None, wait_jitter=JITTER_SECONDS
                     ):
-                        with attempt:
+                        with attempt, logged_as(record.headers):
                             await self._try([event])
+                    self._note(record)
                 except Exception as error:  # noqa: BLE001
                     await self._bury(record, error)
 
@@ -162,8 +168,18 @@ class Consumer[T]:
             with attempt:
                 await self._job.handle(events)
 
+    def _note(self, record: Any) -> None:
+        _logger.debug(
+            "job.handled",
+            job=self._job.name,
+            partition=record.partition,
+            offset=record.offset,
+            request_id=request_id_in(record.headers),
+        )
+
     async def _bury(self, record: Any, error: Exception) -> None:
-        _logger.error("job.dead_letter", job=self._job.name, offset=record.offset, exc_info=error)
+        with logged_as(record.headers):
+            _logger.error("job.dead_letter", job=self._job.name, offset=record.offset, exc_info=error)
         origin = {
             "job": self._job.name,
             "topic": record.topic,
@@ -171,7 +187,7 @@ class Consumer[T]:
             "offset": record.offset,
             "reason": f"{type(error).__name__}: {error}"[:REASON_CHARACTERS],
         }
-        headers = tuple((name, str(value).encode()) for name, value in origin.items())
+        headers = (*record.headers, *((name, str(value).encode()) for name, value in origin.items()))
         async for attempt in stamina.retry_context(on=KafkaAwayError, attempts=None, timeout=None):
             with attempt:
                 await self._producer.send([Record(DEAD_LETTERS, record.key, record.value, headers)])

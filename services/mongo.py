@@ -20,6 +20,7 @@ from pymongo.results import UpdateResult
 from services.breakers import Breaker, CircuitOpenError
 from services.config import Settings
 from services.retries import RetryBudget
+from services.tracing import part
 
 type Document = dict[str, Any]
 
@@ -64,34 +65,34 @@ class Collection:
 
     async def insert_one(self, document: Document) -> None:
         """Insert a document."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("insert_one", WRITE_SECONDS):
             await self._collection.insert_one(document)
 
     async def insert_many(self, documents: Sequence[Document], *, ordered: bool) -> None:
         """Insert documents; ordered, the first that fails is the last that was tried."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("insert_many", WRITE_SECONDS):
             await self._collection.insert_many(documents, ordered=ordered)
 
     async def update_one(self, query: Document, update: Document, *, upsert: bool = False) -> bool:
         """Change the document that fulfils the query; return whether there was one."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("update_one", WRITE_SECONDS):
             result: UpdateResult = await self._collection.update_one(query, update, upsert=upsert)
             return result.matched_count == 1
 
     async def update_many(self, query: Document, update: Document) -> None:
         """Change every document that fulfils the query."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("update_many", WRITE_SECONDS):
             await self._collection.update_many(query, update)
 
     async def replace_one(self, query: Document, document: Document, *, upsert: bool = False) -> bool:
         """Replace the document that fulfils the query; return whether there was one."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("replace_one", WRITE_SECONDS):
             result: UpdateResult = await self._collection.replace_one(query, document, upsert=upsert)
             return result.matched_count == 1
 
     async def find_one_and_update(self, query: Document, update: Document, *, upsert: bool = False) -> Document | None:
         """Change the document that fulfils the query; return it as it is then."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("find_one_and_update", WRITE_SECONDS):
             document: Document | None = await self._collection.find_one_and_update(
                 query, update, upsert=upsert, return_document=ReturnDocument.AFTER
             )
@@ -99,19 +100,19 @@ class Collection:
 
     async def make_text_index(self, prefix: str, text: str) -> None:
         """Have texts found by their words as they are, among documents with one value of another field."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("make_text_index", WRITE_SECONDS):
             await self._collection.create_index(
                 [(prefix, 1), (text, "text")], name=f"{prefix}_{text}", default_language="none"
             )
 
     async def delete_one(self, query: Document) -> bool:
         """Delete the document that fulfils the query; return whether there was one."""
-        async with self._call(WRITE_SECONDS):
+        async with self._call("delete_one", WRITE_SECONDS):
             return bool((await self._collection.delete_one(query)).deleted_count)
 
     async def _read[T](self, read: Callable[[], Awaitable[T]]) -> T:
         """Read, and once more where the connection broke: a failover costs a moment, and an outage no second load."""
-        async with self._call(READ_SECONDS):
+        async with self._call("find", READ_SECONDS):
             self._retries.note_call()
             try:
                 return await read()
@@ -121,9 +122,9 @@ class Collection:
             return await read()
 
     @asynccontextmanager
-    async def _call(self, seconds: float) -> AsyncIterator[None]:
+    async def _call(self, command: str, seconds: float) -> AsyncIterator[None]:
         try:
-            with self._breaker.guard(seconds):
+            with part(f"{command} {self.name}"), self._breaker.guard(seconds):
                 try:
                     async with asyncio.timeout(seconds):
                         yield

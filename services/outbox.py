@@ -24,6 +24,7 @@ from services.kafka import ACK_SECONDS, KafkaAwayError, Producer, Record
 from services.mongo import Database
 from services.tasks import Tasks
 from services.topics import EVENTS
+from services.tracing import SpanKind, continued
 
 # An attempt to append lives at most 30 s and a write 5 s more: a mark with 45 s left outlives it.
 MARK_LIFE: Final = timedelta(seconds=90)
@@ -38,7 +39,7 @@ _logger = structlog.get_logger()
 
 def record_of(entry: Entry) -> Record:
     """Return an entry as Kafka gets it."""
-    return Record(EVENTS, entry.conversation_id.encode(), Event.of(entry).to_bytes())
+    return Record(EVENTS, entry.conversation_id.encode(), Event.of(entry).to_bytes(), entry.origin)
 
 
 class Published:
@@ -151,7 +152,8 @@ class Outbox:
 
     async def _send_run(self) -> None:
         run = [self._outgoing.popleft() for _ in range(min(RUN, len(self._outgoing)))]
-        await self._producer.send([record_of(entry) for entry in run])
+        with continued(f"publish {EVENTS}", [entry.origin for entry in run], SpanKind.PRODUCER):
+            await self._producer.send([record_of(entry) for entry in run])
         for entry in run:
             sent = self._sent.setdefault(entry.conversation_id, [])
             if sent and sent[-1].last == entry.sequence - 1:

@@ -36,7 +36,7 @@ from services.limits import Limits
 from services.log import Logs
 from services.log_cache import LogCache
 from services.messages import Messages
-from services.meter import Meter, SentMessages
+from services.meter import Meter, SentMessages, SilentMeter
 from services.metric_history import MetricHistory
 from services.metric_reports import MetricReports
 from services.metrics import MetricsService
@@ -133,7 +133,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything; waits for MongoDB, not for Redis and Kafka, without which Parley starts as well."""
     instance = str(ULID()).lower()
     async with AsyncExitStack() as stack:
-        meter = Meter()
+        meter = Meter() if settings.metrics else SilentMeter()
         tokens, vapid = open_tokens(settings), open_vapid(settings)
         database = Database(settings)
         stack.callback(database.close)
@@ -187,7 +187,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             meter=meter,
         )
         metric_reports = MetricReports(redis, meter, instance=instance, role="api")
-        await stack.enter_async_context(metric_reports.running())
+        if settings.metrics:
+            await stack.enter_async_context(metric_reports.running())
         metrics = MetricsService(metric_reports, MetricHistory(database), store.online)
         stack.push_async_callback(metrics.close)
         health = HealthChecks(

@@ -18,6 +18,7 @@ from services.jobs import EventStream
 from services.kafka import KafkaAwayError, Producer, Record
 from services.meter import Meter
 from services.mongo import Database
+from services.origins import origin
 from services.topics import TRACKING
 
 PROPERTIES_BYTES: Final = 4_096  # as JSON
@@ -98,7 +99,7 @@ class Tracking:
             raise InvalidInput("The time is within 24 hours of now.", ("input", "at"))
         event = TrackedEvent(id=ids.new_id("evt"), user_id=user_id, name=name, properties=properties, at=at or now)
         try:
-            await self._producer.send([Record(TRACKING, user_id.encode(), event.to_bytes())])
+            await self._producer.send([Record(TRACKING, user_id.encode(), event.to_bytes(), origin())])
         except KafkaAwayError:
             return False
         self._meter.count("tracked")

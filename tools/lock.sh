@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .tools/uv/bin/uv)
 lock() { "$uv" pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" "$@"; }
 lock pyproject.toml --output-file requirements.lock
-lock pyproject.toml --extra embedded --group dev --constraint requirements.lock --output-file requirements-dev.lock
+lock pyproject.toml --extra embedded --extra tracing --extra sentry --group dev --constraint requirements.lock --output-file requirements-dev.lock
 lock --group image --constraint requirements-dev.lock --output-file requirements-image.lock
 lock --group lint --output-file requirements-lint.lock
 lock --group docs --output-file requirements-docs.lock

@@ -29,6 +29,8 @@ from tests.stack_process import running_stack
 
 PEERS = Path(__file__).parent / "peers"
 START_SECONDS = 30.0
+UNWATCHED = "parley without monitoring"
+OURS: Mapping[str, Mapping[str, str]] = {"parley": {}, UNWATCHED: {"PARLEY_METRICS": "false"}}  # by their settings
 TOKEN_SECONDS = 24 * 3600  # no bench outlasts its token
 ROOM = f"cnv_{'0' * 26}"  # what peers call their room
 
@@ -54,8 +56,8 @@ class Server:
 
 @contextmanager
 def running(name: str) -> Iterator[Server]:
-    """Run `parley` or a peer for the duration of the block."""
-    starting = _parley() if name == "parley" else _peer(name)
+    """Run a Parley or a peer for the duration of the block."""
+    starting = _parley(OURS[name]) if name in OURS else _peer(name)
     with machine.shared() as core, starting as server:
         if core is not None:
             machine.move(server.pid, core)
@@ -63,8 +65,8 @@ def running(name: str) -> Iterator[Server]:
 
 
 @contextmanager
-def _parley() -> Iterator[Server]:
-    environment = {"PARLEY_RATE_LIMITS": "off", "PARLEY_ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS)}
+def _parley(changes: Mapping[str, str]) -> Iterator[Server]:
+    environment = {"PARLEY_RATE_LIMITS": "off", "PARLEY_ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS), **changes}
     with (
         tempfile.TemporaryDirectory(prefix="parley-bench-") as directory,
         running_stack(Path(directory), replicas=1, environment=environment) as stack,

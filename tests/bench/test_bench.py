@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, fanout, floor, history, machine, presence, queries, reconnect, results
+from tests.bench import connections, fanout, floor, history, machine, monitoring, presence, queries, reconnect, results
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +76,14 @@ def test_queries_are_answered_by_all_servers(directory: Path) -> None:
 
     runs = json.loads((directory / "queries.jsonl").read_text())["medians"]
     assert len(runs) == 7
+    assert all(run["cpu_us"] > 0 for run in runs)
+
+
+def test_monitoring_is_measured_on_and_off(directory: Path) -> None:
+    monitoring.main(subscribers=3, events=3, requests=20, at_once=2, runs=1)
+
+    runs = json.loads((directory / "monitoring.jsonl").read_text())["medians"]
+    assert len(runs) == 8
     assert all(run["cpu_us"] > 0 for run in runs)
 
 

@@ -10,12 +10,14 @@ from tests.bench import (
     connections,
     fanout,
     history,
+    monitoring,
     presence,
     queries,
     reading,
     reconnect,
     report,
     results,
+    servers,
     targets,
 )
 
@@ -131,6 +133,19 @@ def test_a_long_conversation_stands_beside_a_short_one() -> None:
     assert second == "| far back | - | 10.0 / 15.0 | - | 20.0 | 6.0 / 2.5 | 2.0 / 3.0 | 5.0 | 0 |"
 
 
+WATCHED = [
+    monitoring.Run("parley", "delivery", 10.2),
+    monitoring.Run("parley", "viewer", 104.0),
+    monitoring.Run(servers.UNWATCHED, "delivery", 10.0),
+    monitoring.Run(servers.UNWATCHED, "viewer", 100.0),
+]
+
+
+def test_monitoring_is_judged_by_what_it_adds() -> None:
+    assert [target.verdict for target in monitoring.targets(WATCHED)] == ["met", "missed"]
+    assert "| viewer | 104.0 | 100.0 | +4.0 % |" in monitoring.table(WATCHED)
+
+
 def test_queries_are_judged_against_the_peer() -> None:
     assert [target.verdict for target in queries.targets(QUERIES)] == ["met", "aim reached", "missed"]
     assert "| parley | viewer | 100 | 10,000 | 1.50 x |  | 1.0 | 2.0 | 80 |" in queries.table(QUERIES)
@@ -145,6 +160,7 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     results.keep("queries", {"medians": [asdict(run) for run in QUERIES]})
     idle, change = presence.Idle(10, 10, 7.5), presence.Change(2, 3, 6, 1.0, 0, 1.0, 2.0, 0.5)
     results.keep("presence", {"idle": [asdict(idle)], "change": asdict(change)})
+    results.keep("monitoring", {"medians": [asdict(run) for run in WATCHED]})
     shutil.copy(report.PAGE, tmp_path / "performance.md")
     monkeypatch.setattr(report, "DOCS", tmp_path)
     monkeypatch.setattr(report, "PAGE", tmp_path / "performance.md")
@@ -158,4 +174,5 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert reading.table([NEWEST]) in page
     assert queries.table(QUERIES) in page
     assert presence.table([idle], change) in page
+    assert monitoring.table(WATCHED) in page
     assert all(f"({plot.name})" in page for plot in tmp_path.glob("*.svg"))

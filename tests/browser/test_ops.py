@@ -12,6 +12,11 @@ from tests.clients import PASSWORD, Api, Person
 from tests.stack_process import StackProcess, running_stack
 
 OPERATOR = "desk.operator"
+SETTINGS = {
+    "PARLEY_OPERATORS": OPERATOR,
+    "PARLEY_ALERT_SECONDS": "0.5",
+    "PARLEY_ALERT_RULES": "KafkaDown=0/1, LoopLate=off, AnswersSlow=off, DeliveriesSlow=off",
+}
 MESSAGES, FOLLOWERS = 24, 3
 DRAWN = """(canvas) => new Set(new Uint32Array(
     canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size > 8"""
@@ -21,7 +26,7 @@ DRAWN = """(canvas) => new Set(new Uint32Array(
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     """A Parley that nobody else uses."""
     directory = tmp_path_factory.mktemp("watched")
-    with running_stack(directory, replicas=1, environment={"PARLEY_OPERATORS": OPERATOR}) as stack:
+    with running_stack(directory, replicas=1, environment=SETTINGS) as stack:
         yield stack
 
 
@@ -85,7 +90,7 @@ async def test_charts_and_tables_show_a_known_load_as_it_comes(browser: Browser,
         sent = page.get_by_role("row", name=f"sendMessage mutation {MESSAGES} 0")
         await expect(sent).to_be_visible()
         await expect(chart(page, "Connections")).to_contain_text(f"Sockets {FOLLOWERS + 1}")
-        await expect(chart(page, "Connections")).to_contain_text(f"Subscriptions {FOLLOWERS + 1}")
+        await expect(chart(page, "Connections")).to_contain_text(f"Subscriptions {FOLLOWERS + 2}")
         await expect(page.get_by_role("row", name="GRAPHQL_VALIDATION_FAILED 5")).to_be_visible()
         await chart(page, "Messages and deliveries").get_by_text("As a table").click()
         newest = chart(page, "Messages and deliveries").get_by_role("row").nth(1)
@@ -123,6 +128,25 @@ async def test_a_part_that_stands_still_and_figures_that_stop_are_said(
             await expect(window.page.get_by_text("No new figures come.")).to_be_visible()
         await expect(components.get_by_role("row", name="Redis Healthy")).to_be_visible()
         await expect(window.page.get_by_text("No new figures come.")).to_be_hidden()
+
+
+async def test_an_alert_comes_when_a_part_stands_still_and_goes_when_it_is_back(
+    browser: Browser, home: Api, watched: StackProcess
+) -> None:
+    async with desk(browser, home) as window:
+        page = window.page
+        await expect(page.get_by_text("Nothing fires.")).to_be_visible()
+        with watched.stopped("kafka"):
+            alert = page.get_by_role("list", name="Firing").get_by_role("listitem").filter(has_text="KafkaDown")
+            await expect(alert).to_contain_text("Warning")
+            await expect(page.get_by_text("1 firing")).to_be_visible()
+        await expect(page.get_by_text("Nothing fires.")).to_be_visible()
+        await page.get_by_text("Resolved (").click()
+        await expect(page.get_by_role("list", name="Resolved")).to_contain_text("KafkaDown")
+        await page.reload()
+        await page.get_by_text("Resolved (").click()
+        await expect(page.get_by_role("list", name="Resolved")).to_contain_text("KafkaDown")
+        assert window.complaints == []
 
 
 async def test_the_past_is_chosen_by_keyboard_and_read_in_points(browser: Browser, home: Api) -> None:

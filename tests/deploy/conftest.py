@@ -16,7 +16,7 @@ _ADDRESSES = (f"198.51.100.{number}" for number in itertools.count(1))
 @pytest.fixture(scope="package")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     program("nginx")
-    environment = {"PARLEY_TRUSTED_PROXIES": "127.0.0.0/8"}
+    environment = {"PARLEY_TRUSTED_PROXIES": "127.0.0.0/8", "PARLEY_LOG_LEVEL": "debug"}
     with running_stack(tmp_path_factory.mktemp("replicas"), replicas=3, environment=environment) as stack:
         yield stack
 

@@ -6,9 +6,10 @@ import ssl
 import uuid
 
 import httpx
+import orjson
 import pytest
 
-from tests.clients import Api, Json, Socket
+from tests.clients import SEND, Api, Json, Socket
 from tests.deploy.nginx import Nginx
 from tests.faults.harness import until
 from tests.stack_process import StackProcess
@@ -99,6 +100,28 @@ async def test_the_log_of_the_api_knows_a_request_by_its_id(api: Api, replicas: 
 
     assert response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
     await until(is_logged, "the id is in the log")
+
+
+async def test_one_id_leads_from_the_access_log_to_each_job_of_the_worker(
+    api: Api, nginx: Nginx, replicas: StackProcess
+) -> None:
+    ann = await api.register()
+    conversation, request_id = (await ann.talk())["id"], uuid.uuid4().hex
+    message = {"conversationId": conversation, "body": "Whose is it?", "clientMessageId": "1"}
+    response = await api.http.post(
+        f"{api.url}/graphql",
+        json={"query": SEND, "variables": {"input": message}},
+        headers={"authorization": f"Bearer {ann.token}", "x-request-id": request_id},
+    )
+    assert response.json()["data"]["sendMessage"]["userErrors"] == []
+
+    def jobs() -> set[str]:
+        logs = (replicas.directory / "logs").glob("worker*")
+        lines = [orjson.loads(line) for log in logs for line in log.read_text().splitlines() if request_id in line]
+        return {line["job"] for line in lines if line["event"] == "job.handled"}
+
+    await until(lambda: jobs() == {"activity", "push", "search"}, "each job names the request")
+    assert request_id in {line["request_id"] for line in nginx.lines()}
 
 
 @pytest.mark.parametrize(("path", "name"), [("/graphql", "graphiql"), ("/", "app"), ("/ops", "ops")])

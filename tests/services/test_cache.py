@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ class Talk:
     def archive(self) -> list[Entry]:
         return [self._add(ConversationChanged, title="Engines", archived=True)]
 
-    def _add(self, kind: type[Entry], **fields: object) -> Entry:
+    def _add(self, kind: type[Entry], **fields: Any) -> Entry:
         entry = kind(
             conversation_id=self.conversation_id,
             sequence=self.state.sequence + 1,

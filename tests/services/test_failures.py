@@ -54,7 +54,7 @@ def written() -> Iterator[io.StringIO]:
     """Have this process log as a server does, for one test."""
     handlers, level, aiokafka = logging.root.handlers[:], logging.root.level, logging.getLogger("aiokafka").level
     stream = io.StringIO()
-    logs.configure(stream)
+    logs.configure(stream=stream)
     yield stream
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers

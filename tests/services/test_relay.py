@@ -137,9 +137,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
     call = Collection._call
 
     @asynccontextmanager
-    async def stopping_call(collection: Collection, seconds: float) -> AsyncIterator[None]:
+    async def stopping_call(collection: Collection, command: str, seconds: float) -> AsyncIterator[None]:
         await stop()
-        async with call(collection, seconds):
+        async with call(collection, command, seconds):
             yield
         await stop()
 

@@ -3,6 +3,20 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/** How bad it is. */
+export type AlertSeverity =
+  /** Somebody should look at it now. */
+  | 'CRITICAL'
+  /** Somebody should look at it in the next hours. */
+  | 'WARNING';
+
+/** Whether it goes on. */
+export type AlertState =
+  /** It goes on. */
+  | 'FIRING'
+  /** It is over. */
+  | 'RESOLVED';
+
 /** DEGRADED: something is slower or missing; UNHEALTHY: the chat itself is. */
 export type HealthStatus =
   /** Something is slower or missing. */
@@ -65,6 +79,18 @@ export type MetricsHistoryQueryVariables = Exact<{
 
 export type MetricsHistoryQuery = { metricsHistory: Array<{ at: string, requestsPerSecond: number, errorRatio: number, latencyP50Ms: number, latencyP99Ms: number, messagesPerSecond: number, deliveriesPerSecond: number, connections: number, onlineUsers: number }> };
 
+export type AlertsQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type AlertsQuery = { firing: { nodes: Array<{ id: string, name: string, severity: AlertSeverity, state: AlertState, message: string, startedAt: string, endedAt: string | null }> }, newest: { nodes: Array<{ id: string, name: string, severity: AlertSeverity, state: AlertState, message: string, startedAt: string, endedAt: string | null }> } };
+
+export type AlertsToldSubscriptionVariables = Exact<{ [key: string]: never; }>;
+
+
+export type AlertsToldSubscription = { alerts: { id: string, name: string, severity: AlertSeverity, state: AlertState, message: string, startedAt: string, endedAt: string | null } };
+
+export type AlertFragment = { id: string, name: string, severity: AlertSeverity, state: AlertState, message: string, startedAt: string, endedAt: string | null };
+
 export type LatencyFragment = { p50Ms: number, p95Ms: number, p99Ms: number };
 
 export type CodeCountFragment = { code: string, count: number };
@@ -87,6 +113,17 @@ export class TypedDocumentString<TResult, TVariables>
     return this.value;
   }
 }
+export const AlertFragmentDoc = /*#__PURE__*/ new TypedDocumentString(`
+    fragment Alert on Alert {
+  id
+  name
+  severity
+  state
+  message
+  startedAt
+  endedAt
+}
+    `, {"fragmentName":"Alert"}) as unknown as TypedDocumentString<AlertFragment, unknown>;
 export const LatencyFragmentDoc = /*#__PURE__*/ new TypedDocumentString(`
     fragment Latency on Latency {
   p50Ms
@@ -206,3 +243,40 @@ export const MetricsHistoryDocument = /*#__PURE__*/ new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<MetricsHistoryQuery, MetricsHistoryQueryVariables>;
+export const AlertsDocument = /*#__PURE__*/ new TypedDocumentString(`
+    query Alerts {
+  firing: alerts(state: FIRING, first: 100) {
+    nodes {
+      ...Alert
+    }
+  }
+  newest: alerts(first: 30) {
+    nodes {
+      ...Alert
+    }
+  }
+}
+    fragment Alert on Alert {
+  id
+  name
+  severity
+  state
+  message
+  startedAt
+  endedAt
+}`) as unknown as TypedDocumentString<AlertsQuery, AlertsQueryVariables>;
+export const AlertsToldDocument = /*#__PURE__*/ new TypedDocumentString(`
+    subscription AlertsTold {
+  alerts {
+    ...Alert
+  }
+}
+    fragment Alert on Alert {
+  id
+  name
+  severity
+  state
+  message
+  startedAt
+  endedAt
+}`) as unknown as TypedDocumentString<AlertsToldSubscription, AlertsToldSubscriptionVariables>;

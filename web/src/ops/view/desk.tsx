@@ -1,17 +1,19 @@
 /** The desk of an operator: what matters first, then charts, then what they come from. */
-import { useEffect, useState } from "react";
-
 import { Icon, Logo } from "../../app/view/icon";
 import { ThemeSwitch } from "../../app/view/theme";
-import type { MetricsResolution } from "../api/operations";
+import type { Alert, HealthStatus, MetricsResolution } from "../api/operations";
+import { firing } from "../watch/alerts";
 import { LIVE_SECONDS, SAMPLE_SECONDS, toldIn } from "../watch/points";
 import type { State } from "../watch/desk";
 import { RANGES } from "../watch/ranges";
+import { Alerts } from "./alerts";
 import { Chart } from "./chart";
 import { LIVE_CHARTS, PAST_CHARTS } from "./charts";
 import { useDesk, useKnown } from "./context";
 import { figure, lasting, type Unit } from "./figures";
-import { HealthOf, STATUS_WORDS, StatusMark } from "./health";
+import { HealthOf } from "./health";
+import { STATUS_WORDS, StatusMark } from "./mark";
+import { useNow } from "./now";
 import { Errors, Operations } from "./operations";
 
 const POINT_WORDS: Record<MetricsResolution, string> = { MINUTE: "a minute", HOUR: "an hour", DAY: "a day of UTC" };
@@ -37,6 +39,7 @@ export function DeskView() {
       <Silence />
       <main className="desk-body">
         <Tiles />
+        <Alerts />
         <Charts />
         <HealthOf />
         <div className="desk-pair">
@@ -70,6 +73,7 @@ function Tiles() {
   const metrics = useKnown((state) => state.metrics);
   const health = useKnown((state) => state.health);
   const problem = useKnown((state) => state.healthProblem);
+  const alerts = useKnown((state) => state.alerts);
   const status = problem ? "UNHEALTHY" : health?.status;
   const tiles: [string, number | null, Unit][] = [
     ["Requests", metrics && metrics.requests.perSecond, "perSecond"],
@@ -78,7 +82,6 @@ function Tiles() {
     ["Sockets", metrics && metrics.connections.open, "count"],
     ["People online", metrics && metrics.users.online, "count"],
     ["Errors", metrics && toldIn(metrics), "perMinute"],
-    ["API instances", metrics && metrics.instanceCount, "count"],
   ];
   return (
     <section aria-labelledby="now">
@@ -90,6 +93,10 @@ function Tiles() {
           <dt>Health</dt>
           <dd>{status ? <StatusMark status={status} word={STATUS_WORDS[status]} /> : "–"}</dd>
         </div>
+        <div className="tile">
+          <dt>Alerts</dt>
+          <dd>{alerts ? <StatusMark status={statusOf(alerts)} word={`${firing(alerts).length} firing`} /> : "–"}</dd>
+        </div>
         {tiles.map(([name, value, unit]) => (
           <div className="tile" key={name}>
             <dt>{name}</dt>
@@ -99,6 +106,12 @@ function Tiles() {
       </dl>
     </section>
   );
+}
+
+function statusOf(alerts: Alert[]): HealthStatus {
+  const going = firing(alerts);
+  if (going.some(({ severity }) => severity === "CRITICAL")) return "UNHEALTHY";
+  return going.length > 0 ? "DEGRADED" : "HEALTHY";
 }
 
 function Charts() {
@@ -146,14 +159,4 @@ function Charts() {
 function wordsOf(past: State["past"]): string {
   if (!past) return "Reading…";
   return past.points.length ? `Each point is ${POINT_WORDS[past.range.past!.resolution]}.` : "Nothing is known of this time.";
-}
-
-/** Return the time, and render again as it goes on. */
-export function useNow(everyMs: number): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
-    return () => clearInterval(timer);
-  }, [everyMs]);
-  return now;
 }

@@ -2,7 +2,8 @@
 import { again, pause } from "../../app/actions/again";
 import { Client } from "../../app/api/client";
 import { messageOf } from "../../app/api/errors";
-import { HEALTH, HISTORY, LOGIN, METRICS, OPERATOR, type Health, type Metrics } from "../api/operations";
+import { ALERTS, ALERTS_TOLD, HEALTH, HISTORY, LOGIN, METRICS, OPERATOR, type Alert, type Health, type Metrics } from "../api/operations";
+import { read, told } from "./alerts";
 import { LIVE_SECONDS, pointOf, pointOfPast, SAMPLE_SECONDS, withGaps, withNewest, type Point } from "./points";
 import { LIVE, type Range } from "./ranges";
 
@@ -31,6 +32,8 @@ export interface State {
   range: Range;
   past: { range: Range; points: Point[]; until: number } | null; // null while it is read for the first time
   pastProblem: string | null;
+  alerts: Alert[] | null; // null until they were read
+  alertsProblem: string | null;
   health: Health | null;
   healthProblem: string | null;
   instances: Instance[];
@@ -47,6 +50,8 @@ const NOTHING: State = {
   range: LIVE,
   past: null,
   pastProblem: null,
+  alerts: null,
+  alertsProblem: null,
   health: null,
   healthProblem: null,
   instances: [],
@@ -62,7 +67,7 @@ export class Desk {
   constructor() {
     this.client = new Client(
       {
-        connected: () => this.set({ isConnected: true }),
+        connected: () => this.connected(),
         lost: () => this.set({ isConnected: false }),
         signedOut: () => this.leave("You have been signed out."),
       },
@@ -117,7 +122,14 @@ export class Desk {
   private start(signal: AbortSignal): void {
     void this.seed(signal);
     this.followMetrics(signal);
+    this.followAlerts(signal);
     void this.watchHealth(signal);
+  }
+
+  /** What was resolved while there was no connection, nobody tells any more. */
+  private connected(): void {
+    this.set({ isConnected: true });
+    if (this.current.who === "operator") void this.readAlerts(this.running.signal);
   }
 
   private leave(notice: string | null = null): void {
@@ -152,6 +164,28 @@ export class Desk {
       () => void pause(HEALTH_MS, signal).then(() => signal.aborted || this.followMetrics(signal)),
     );
     signal.addEventListener("abort", stop);
+  }
+
+  private followAlerts(signal: AbortSignal): void {
+    const stop = this.client.follow(
+      ALERTS_TOLD,
+      {},
+      ({ alerts }) => this.set({ alerts: told(this.current.alerts ?? [], [alerts]) }),
+      () => void pause(HEALTH_MS, signal).then(() => signal.aborted || this.followAlerts(signal)),
+    );
+    signal.addEventListener("abort", stop);
+  }
+
+  private async readAlerts(signal: AbortSignal): Promise<void> {
+    const before = this.current.alerts ?? [];
+    try {
+      const found = await again(() => this.client.ask(ALERTS, {}), signal);
+      if (!found || signal.aborted) return;
+      const alerts = read(this.current.alerts ?? [], before, [...found.firing.nodes, ...found.newest.nodes]);
+      this.set({ alerts, alertsProblem: null });
+    } catch (error) {
+      if (!signal.aborted) this.set({ alertsProblem: messageOf(error) });
+    }
   }
 
   private async watchHealth(signal: AbortSignal): Promise<void> {

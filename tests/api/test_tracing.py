@@ -1,0 +1,94 @@
+"""Traces: one leads from a request through MongoDB, other API processes and Kafka to the jobs of a worker."""
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.clients import SEND, Api
+from tests.collector import Collector, collecting
+from tests.faults.harness import until
+from tests.stack_process import StackProcess, running_stack
+
+JOBS = {"activity", "push", "search"}
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A Parley that sends traces."""
+    environment = {"PARLEY_TRACES_URL": f"http://{collector.address}", "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    with running_stack(tmp_path_factory.mktemp("traced"), replicas=2, environment=environment) as stack:
+        yield stack
+
+
+def spans(collector: Collector, trace_id: str) -> set[tuple[str, str]]:
+    """Return the spans of a trace: which program's, and their names."""
+    found: set[tuple[str, str]] = set()
+    for path, body in tuple(collector.bodies):
+        assert path == "/v1/traces"
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
+            found |= {
+                (attributes["service.name"], span.name)
+                for scope in resource.scope_spans
+                for span in scope.spans
+                if span.trace_id.hex() == trace_id
+            }
+    return found
+
+
+async def test_one_trace_has_the_request_mongodb_the_publishing_each_delivery_and_each_job(
+    traced: StackProcess, collector: Collector
+) -> None:
+    trace_id, body = uuid.uuid4().hex, f"words {uuid.uuid4().hex}"
+    async with Api(traced.urls[0]) as api, Api(traced.urls[1]) as other:
+        ann, bob = await api.register(), await api.register()
+        conversation = (await ann.talk(bob))["id"]
+        async with bob.at(other).socket() as socket:
+            updates = await socket.updates(conversation)
+            await updates.until_caught_up()
+            response = await api.http.post(
+                f"{api.url}/graphql",
+                json={
+                    "query": SEND,
+                    "variables": {"input": {"conversationId": conversation, "body": body, "clientMessageId": "1"}},
+                },
+                headers={"authorization": f"Bearer {ann.token}", "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"},
+            )
+            assert response.json()["data"]["sendMessage"]["userErrors"] == []
+            await updates.update()
+
+    expected = {
+        ("parley-api", "POST /graphql"),
+        ("parley-api", "MUTATION sendMessage"),
+        ("parley-api", "append"),
+        ("parley-api", "insert_many entries"),
+        ("parley-api", "publish parley.events"),
+        ("parley-api", "deliver"),  # by the other process: nobody follows at this one
+        *(("parley-worker", f"job {job}") for job in JOBS),
+    }
+    await until(lambda: expected <= spans(collector, trace_id), f"{expected} are in the trace", 60)
+    assert not any(body.encode() in sent for _, sent in collector.bodies)
+
+
+def test_without_the_settings_nothing_of_it_is_imported() -> None:
+    program = (
+        "import sys, parley.api, parley.worker, parley.cli\n"
+        "extras = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'sentry_sdk')\n"
+        "print([name for name in sys.modules if name.startswith(extras)])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+
+    assert ran.stdout == "[]\n"
