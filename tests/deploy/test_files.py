@@ -107,7 +107,7 @@ def test_what_is_missing_in_a_compose_file_is_found() -> None:
     content["services"]["redis"]["networks"] = ["elsewhere"]
     content["services"]["kafka"]["image"] = "apache/kafka:latest"
     content["services"]["kafka"]["ports"] = ["9092:9092"]
-    content["services"]["worker"]["secrets"] = ["push_key", "mongo_password"]
+    content["services"]["worker"]["secrets"] = ["push_key", "alert_webhook_secret", "mongo_password"]
     content["secrets"]["spare"] = {"file": "./secrets/spare"}
     del content["volumes"]["mongo"]
 
