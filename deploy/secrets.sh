@@ -23,7 +23,7 @@ make_secret() { # its file; the command that prints it follows
 
 make_secret signing_key openssl genpkey -algorithm ed25519
 make_secret push_key openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256
-for password in mongo_root_password mongo_password redis_password grafana_password; do
+for password in mongo_root_password mongo_password redis_password alert_webhook_secret grafana_password; do
   make_secret "$password" openssl rand -hex 32
 done
 make_secret mongo_key openssl rand -base64 756

@@ -310,6 +310,16 @@ def queries(
 
 
 @bench.command()
+def capacity(
+    requests: Annotated[int, typer.Option(min=1, help="Requests a second that are wanted.")] = 1_000_000,
+    deliveries: Annotated[int, typer.Option(min=1, help="Deliveries a second that are wanted.")] = 1_000_000,
+    load: Annotated[int, typer.Option(min=200, help="Requests of each kind in a measurement.")] = 2_000,
+) -> None:
+    """Measure what operations cost each part, behind nginx, and say how many nodes it takes for so many a second."""
+    _judge(_bench("capacity").main(requests, deliveries, load))
+
+
+@bench.command()
 def monitoring(
     subscribers: Annotated[int, typer.Option(min=1, help="Subscribed sockets.")] = 1_000,
     events: Annotated[int, typer.Option(min=1, help="Messages sent to them.")] = 50,

@@ -38,6 +38,8 @@ ALLOWED: Final = "GET, HEAD, POST"
 REFUSED_STATUS: Final = 400  # of what is wrong before anything runs; the draft would also have 422 for some of it
 HEALTH_SECONDS: Final = 5  # for which caches may repeat how the parts are
 SCHEMA_SECONDS: Final = 300  # for which caches may repeat what the schema is
+# Under which a cache at the edge can be told to forget what it has: everything of Parley's, or that of a kind.
+SURROGATE_KEYS: Final = {HEALTH_SECONDS: "parley health", SCHEMA_SECONDS: "parley schema"}
 
 _logger = structlog.get_logger()
 
@@ -65,6 +67,7 @@ class Answer:
             tag = f'"{hashlib.sha256(media_type.encode() + body).hexdigest()[:32]}"'
             found["cache-control"] = f"public, max-age={self.public_seconds}"
             found |= {"etag": tag, "vary": "Accept, Authorization"}
+            found["surrogate-key"] = SURROGATE_KEYS[self.public_seconds]
             if _has(asked.headers(scope).get("if-none-match", ""), tag):
                 body, status = b"", 304
                 del found["content-type"]
@@ -264,7 +267,7 @@ async def health(request: Request) -> Response:
 async def jwks(request: Request) -> Response:
     """Publish the keys that verify access tokens (RFC 7517)."""
     tokens: Tokens = request.state.tokens
-    return JSONResponse(tokens.jwks(), headers={"cache-control": "public, max-age=300"})
+    return JSONResponse(tokens.jwks(), headers={"cache-control": "public, max-age=300", "surrogate-key": "parley keys"})
 
 
 def plain_routes(settings: Settings) -> list[Route]:

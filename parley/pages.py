@@ -21,6 +21,7 @@ _GRAPHIQL_POLICY = (
 # The name of an asset has the hash of its content.
 _ASSET_HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
+    "Surrogate-Key": "parley assets",
     # What a script of Monaco's is told holds for it as a worker, and workers load others.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'",
 }

@@ -47,11 +47,12 @@ class AlertWebhook:
         """Return the webhook that is set, or None.
 
         Raises:
-            ValueError: its secret cannot be read.
+            ValueError: it has no secret, or one that cannot be read.
         """
         if settings.alert_webhook_url is None:
             return None
-        assert settings.alert_webhook_secret_file is not None  # settings are refused without
+        if settings.alert_webhook_secret_file is None:  # only workers need it: others may have the address alone
+            raise ValueError("PARLEY_ALERT_WEBHOOK_URL needs PARLEY_ALERT_WEBHOOK_SECRET_FILE")
         try:
             secret = settings.alert_webhook_secret_file.read_text().strip()
         except OSError as error:

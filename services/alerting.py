@@ -31,6 +31,8 @@ from services.tasks import Tasks
 
 LEASE: Final = "alerts"
 HOLD_SECONDS: Final = 3.0  # the longest time between two looks at the lease, which lives for ten
+# How long who has just got the lease waits: whoever had it may not have written yet what fires.
+SETTLE_SECONDS: Final = 2 * HOLD_SECONDS
 SLOTS_SECONDS: Final = 300  # times up to this are measured in slots, longer ones in minutes
 LATE: Final = timedelta(minutes=15)  # for so long reports of a minute may still come
 FAILED: Final = "failed"
@@ -167,6 +169,7 @@ class Alerting:
         burns = [rule.measure for rule in rules if isinstance(rule.measure, Burn)]
         self._longest = timedelta(seconds=max((burn.long_seconds for burn in burns), default=0))
         self._leads = False
+        self._due = 0.0  # when it judges next, by the event loop's clock
         self._since: dict[str, _Since] = {}  # by rule
         self._open: dict[str, Alert] = {}  # by id, as MongoDB had them last
         self._unwritten: dict[str, Alert] = {}  # by id, what is newer than that
@@ -187,11 +190,11 @@ class Alerting:
                 await self._leases.release(LEASE)
 
     async def _keep_judging(self) -> None:
-        loop, due = asyncio.get_running_loop(), 0.0
+        loop = asyncio.get_running_loop()
         while True:
             try:
-                if await self._is_leading() and loop.time() >= due:
-                    due = loop.time() + self._every_seconds
+                if await self._is_leading() and loop.time() >= self._due:
+                    self._due = loop.time() + self._every_seconds
                     await self.judge()
             except Exception:  # whatever it was, the next round may get further
                 _logger.exception("alerts.failed")
@@ -206,6 +209,8 @@ class Alerting:
             with suppress(PyMongoError):
                 await self._write()
             self._since, self._open, self._unwritten = {}, {}, {}
+        if leads and not self._leads:
+            self._due = asyncio.get_running_loop().time() + SETTLE_SECONDS
         self._leads = leads
         return leads
 

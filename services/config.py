@@ -243,12 +243,6 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _an_alert_webhook_has_a_secret(self) -> "Settings":
-        if self.alert_webhook_url is not None and self.alert_webhook_secret_file is None:
-            raise ValueError("PARLEY_ALERT_WEBHOOK_URL needs PARLEY_ALERT_WEBHOOK_SECRET_FILE")
-        return self
-
-    @model_validator(mode="after")
     def _embedded_has_its_data(self) -> "Settings":
         if self.embedded and self.data is None:
             raise ValueError("PARLEY_DATA must name the data directory of the embedded stack")

@@ -3,17 +3,23 @@
 # those tests are then skipped, but on CI they fail.
 set -eu
 
-# One line each: the command, and the package that has it.
+# One line each: the command, or a file, and the package that has it.
 programs='
 chromium chromium
 nginx nginx
+/usr/lib/nginx/modules/ngx_http_modsecurity_module.so libnginx-mod-http-modsecurity
+/usr/share/modsecurity-crs/rules modsecurity-crs
 prometheus prometheus
 prometheus-alertmanager prometheus-alertmanager
 '
 
 PATH=$PATH:/usr/sbin:/sbin # where nginx is, and where not everybody looks
 missing=$(echo "$programs" | while read -r command package; do
-  if [ -n "$command" ] && ! command -v "$command" >/dev/null; then printf ' %s' "$package"; fi
+  case $command in
+    '') ;;
+    /*) [ -e "$command" ] || printf ' %s' "$package" ;;
+    *) command -v "$command" >/dev/null || printf ' %s' "$package" ;;
+  esac
 done)
 if [ -z "$missing" ]; then exit 0; fi
 

@@ -140,6 +140,7 @@ async def test_what_is_public_may_be_kept_and_is_not_sent_twice(api: Api) -> Non
     strict = await get(api, SCHEMA, accept=RESPONSE_TYPE)
 
     assert first.headers["cache-control"] == "public, max-age=300"
+    assert first.headers["surrogate-key"] == "parley schema"
     assert first.headers["vary"] == "Accept, Authorization"
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert (other.status_code, other.json()) == (200, first.json())

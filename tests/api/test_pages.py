@@ -40,6 +40,7 @@ async def test_what_a_page_loads_is_kept_for_ever(api: Api, path: str, name: str
     for answer in answers:
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["surrogate-key"] == "parley assets"
 
 
 @pytest.mark.parametrize("path", ["/", "/ops", "/graphql", "/graphql?query={__typename}", "/health", "/nowhere"])

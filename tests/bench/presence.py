@@ -35,6 +35,7 @@ from tests.stack_process import StackProcess, running_stack
 
 FEW = 10
 AT_ONCE = 200  # connecting
+WAVE = 20  # subscribing
 NEAR = 10  # subscribers at the process of which executions are counted
 SETTLE_SECONDS = 5.0  # everything that connecting costs has been done
 READ_SIZE = 1 << 13  # of a socket: the process that is counted has its turn before all have been read
@@ -191,6 +192,10 @@ async def _people(settings: Settings, count: int) -> list[str]:
     return made
 
 
+async def _told(clients: Sequence[Client], people: int) -> None:
+    await until(lambda: all(client.frames >= people for client in clients), "the present states")
+
+
 async def _connect(api: Api, tokens: Tokens, user_ids: Sequence[str], stack: AsyncExitStack) -> list[Client]:
     """Connect each of these users once."""
     gate = asyncio.Semaphore(AT_ONCE)
@@ -237,11 +242,12 @@ async def _change(stack: StackProcess, tokens: Tokens, people: Sequence[str], wa
         those = [f"usr_{'z' * 16}{number:010d}" for number in range(watchers)]
         clients = await _connect(near, tokens, those[:NEAR], exit_stack)
         clients += await _connect(api, tokens, those[NEAR:], exit_stack)
-        for client in clients:
-            for number, ids in enumerate(batched(people, USERS, strict=False)):
-                payload = {"query": WATCH, "variables": {"ids": ids}}
-                client.socket.tell({"id": f"{number}", "type": "subscribe", "payload": payload})
-        await until(lambda: all(client.frames >= len(people) for client in clients), "the present states", 300)
+        for wave in batched(clients, WAVE, strict=False):  # a process that is late refuses presence first
+            for client in wave:
+                for number, ids in enumerate(batched(people, USERS, strict=False)):
+                    payload = {"query": WATCH, "variables": {"ids": ids}}
+                    client.socket.tell({"id": f"{number}", "type": "subscribe", "payload": payload})
+            await _told(wave, len(people))
         await asyncio.sleep(SETTLE_SECONDS)
         for client in clients:
             client.frames = 0

@@ -120,21 +120,21 @@ async def _runs(name: str, server: servers.Server, requests: int, at_once: int) 
         body = f"message {number} of about a hundred characters {'.' * 60}"
         return {"conversationId": room, "body": body, "clientMessageId": uuid.uuid4().hex}
 
-    viewer = _request(server.speech["url"], authorization, VIEWER, None)
-    page = _request(server.speech["url"], authorization, PAGE, {"id": room})
+    viewer = request(server.speech["url"], authorization, VIEWER, None)
+    page = request(server.speech["url"], authorization, PAGE, {"id": room})
     sends = (
-        _request(server.speech["url"], authorization, SEND, {"input": send(number)}) for number in itertools.count()
+        request(server.speech["url"], authorization, SEND, {"input": send(number)}) for number in itertools.count()
     )
     kinds: dict[str, Iterator[bytes]] = {"viewer": itertools.repeat(viewer), "page": itertools.repeat(page)}
     if name in servers.OURS:
-        await _ask(server, sends, MESSAGES, 1)
+        await ask(server.speech["url"], sends, MESSAGES, 1)
         kinds["send"] = sends
     found = []
     for kind, messages in kinds.items():
-        await _ask(server, messages, WARM_UP, at_once)
+        await ask(server.speech["url"], messages, WARM_UP, at_once)
         count = requests if kind == "viewer" else requests // 2
         before = machine.cpu_seconds(server.pid)
-        times, answer = await _ask(server, messages, count, at_once)
+        times, answer = await ask(server.speech["url"], messages, count, at_once)
         seconds = machine.cpu_seconds(server.pid) - before
         times.sort()
         found.append(
@@ -168,11 +168,9 @@ def _check(kind: str, answer: bytes) -> None:
             assert data["sendMessage"]["userErrors"] == [], data
 
 
-async def _ask(
-    server: servers.Server, messages: Iterable[bytes], count: int, at_once: int
-) -> tuple[list[float], bytes]:
+async def ask(address: str, messages: Iterable[bytes], count: int, at_once: int) -> tuple[list[float], bytes]:
     """Send so many requests, so many at once; return how long each took, in seconds, and the last answer."""
-    url = urlsplit(server.speech["url"])
+    url = urlsplit(address)
     left, times, last = itertools.islice(messages, count), list[float](), b""
     clock = asyncio.get_running_loop().time
 
@@ -205,12 +203,14 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     return body
 
 
-def _request(url: str, authorization: str, query: str, variables: dict[str, Any] | None) -> bytes:
-    """Return a request as front ends send it."""
+def request(
+    url: str, authorization: str, query: str, variables: dict[str, Any] | None, *, client: str | None = None
+) -> bytes:
+    """Return a request as front ends send it, through a proxy if there is a client's address."""
     body = orjson.dumps({"query": query, "variables": variables})
     parts = urlsplit(url)
     return (
         f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
         f"Accept: application/graphql-response+json, application/json\r\nAuthorization: {authorization}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{'' if client is None else f'X-Forwarded-For: {client}\r\n'}Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body

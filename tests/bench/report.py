@@ -3,8 +3,10 @@
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from tests.bench import (
+    capacity,
     connections,
     fanout,
     history,
@@ -34,6 +36,7 @@ def main() -> None:
         "history": _write_history,
         "presence": _write_presence,
         "queries": _write_queries,
+        "capacity": _write_capacity,
         "monitoring": _write_monitoring,
     }
     for name, write in writers.items():
@@ -69,6 +72,20 @@ def _write_monitoring(newest: results.Json) -> None:
 def _write_presence(newest: results.Json) -> None:
     idle, change = [presence.Idle(**run) for run in newest["idle"]], presence.Change(**newest["change"])
     _fill({"presence": f"{_machine(newest)}\n\n{presence.table(idle, change)}"})
+
+
+def _write_capacity(newest: results.Json) -> None:
+    costs = capacity.Costs(**newest["costs"])
+    checks = [capacity.Check(**check) for check in newest["checks"]]
+    need = capacity.needed(costs, newest["requests"], newest["deliveries"])
+    blocks = {
+        "costs": f"{_machine(newest)}\n\n{capacity.table_of_costs(costs)}",
+        "check": capacity.table_of_checks(checks),
+        "need": capacity.table_of_needs(need),
+    }
+    _fill(blocks, DOCS / "scaling.md")
+    title = f"Cores for {newest['requests']:,} requests/s and {newest['deliveries']:,} deliveries/s, by part"
+    (DOCS / "capacity.svg").write_text(bars(title, [(each.part, each.cores) for each in need if each.cores]))
 
 
 def _write_targets(newest: results.Json) -> None:
@@ -110,17 +127,18 @@ def _machine(newest: results.Json) -> str:
     return "Measured on {cores} cores, CPython {python}, Linux {kernel}, load {load}.".format(**newest["machine"])
 
 
-def _fill(blocks: dict[str, str]) -> None:
-    page = PAGE.read_text()
+def _fill(blocks: dict[str, str], path: Path | None = None) -> None:
+    path = path or PAGE
+    page = path.read_text()
     for name, content in blocks.items():
         page = _filled(page, name, content)
-    PAGE.write_text(page)
+    path.write_text(page)
 
 
 def _filled(page: str, name: str, content: str) -> str:
     """Return the page with something else between the marks of a block."""
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    assert block.search(page), f"{PAGE} has no block {name}"
+    assert block.search(page), f"there is no block {name}"
     return block.sub(lambda found: f"{found[1]}{content}\n{found[2]}", page)
 
 

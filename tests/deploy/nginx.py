@@ -70,10 +70,11 @@ class Nginx:
 
 
 @contextmanager
-def running_nginx(*servers: str, site: str | None = None) -> Iterator[Nginx]:
+def running_nginx(*servers: str, site: str | None = None, waf: bool = False) -> Iterator[Nginx]:
     """Run it before these servers, `host:port`, until the block ends. It believes 127.0.0.1 where clients come from.
 
-    With a site it takes the files of that, changed as little as this machine and an older nginx need.
+    With a site it takes the files of that, changed as little as this machine and an older nginx need; with `waf` it has
+    ModSecurity with the core rules that Debian packs.
     """
     executable = program("nginx")
     # Where a worker may look: pytest's directories are closed to everybody else.
@@ -90,6 +91,8 @@ def running_nginx(*servers: str, site: str | None = None) -> Iterator[Nginx]:
         _write_site(directory / "site", servers, port)
         if site is not None:
             _adapt_site(ROOT / "deploy/nginx/sites" / site, directory / "site", port)
+        if waf:
+            _adapt_waf(directory / "waf")
         as_root = os.geteuid() == 0
         with (directory / "log").open("ab") as log:
             if as_root:
@@ -146,6 +149,19 @@ def _adapt_site(source: Path, site: Path, port: int) -> None:
         ):
             text = text.replace(ours, here)
         (site / name).write_text(text)
+
+
+def _adapt_waf(directory: Path) -> None:
+    shutil.copytree(ROOT / "deploy/nginx/waf", directory)
+    for path in directory.iterdir():
+        text = path.read_text()
+        for ours, here in (
+            ("/etc/parley/waf", str(directory)),
+            ("/opt/owasp-crs/crs-setup.conf", "/etc/modsecurity/crs/crs-setup.conf"),
+            ("/opt/owasp-crs/rules", "/usr/share/modsecurity-crs/rules"),
+        ):
+            text = text.replace(ours, here)
+        path.write_text(text)
 
 
 def _make_certificate(site: Path) -> None:

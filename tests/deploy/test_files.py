@@ -82,6 +82,20 @@ def test_the_example_for_development_is_a_compose_file_over_the_same_services(tm
     assert [path for path in watched if not (ROOT / path).exists()] == []
 
 
+def test_the_option_with_a_firewall_changes_nothing_but_nginxs_image_and_files() -> None:
+    path = ROOT / "compose.waf.yaml"
+
+    checked = run(program("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", path)
+    services = compose(path)["services"]
+    version = re.search(r"nginx-alpine-\d{12}$", services["nginx"]["image"])
+
+    assert checked.returncode == 0, checked.stdout
+    assert set(services) == {"nginx"}
+    assert set(services["nginx"]) == {"image", "volumes"}
+    assert version
+    assert [volume for volume in services["nginx"]["volumes"] if not (ROOT / volume.partition(":")[0]).exists()] == []
+
+
 def test_everything_that_the_compose_file_names_is_there() -> None:
     assert broken(compose()) == []
 
@@ -93,7 +107,7 @@ def test_what_is_missing_in_a_compose_file_is_found() -> None:
     content["services"]["redis"]["networks"] = ["elsewhere"]
     content["services"]["kafka"]["image"] = "apache/kafka:latest"
     content["services"]["kafka"]["ports"] = ["9092:9092"]
-    content["services"]["worker"]["secrets"] = ["push_key", "mongo_password"]
+    content["services"]["worker"]["secrets"] = ["push_key", "alert_webhook_secret", "mongo_password"]
     content["secrets"]["spare"] = {"file": "./secrets/spare"}
     del content["volumes"]["mongo"]
 

@@ -1,6 +1,7 @@
 """When rules fire and are resolved, whoever judges, and what becomes of it when workers die."""
 
 import re
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from services.alert_rules import RULES, AlertRule, parsed
+from services.alert_webhook import AlertWebhook, egress
 from services.alerting import Alerting, ErrorMinutes, Figures
 from services.alerts import AlertLog, AlertState
+from services.config import Settings
+from services.egress import Egress
 from services.health import ComponentWatch, HealthChecks
 from services.leases import Leases
 from services.meter import Meter, Totals
@@ -18,6 +22,7 @@ from services.metric_history import MetricHistory, MetricsResolution, Moment
 from services.metric_reports import SLOT_SECONDS, MetricReports, as_time
 from services.mongo import Database
 from services.redis import Redis
+from tests.api.test_connections import past_alert
 
 NOON = 1_735_732_800.0
 RULE = {rule.name: rule for rule in RULES}
@@ -182,3 +187,32 @@ async def test_a_rule_that_is_switched_off_leaves_nothing_behind(mongo_database:
     await one.judge(2)
 
     assert await one.states() == [AlertState.RESOLVED]
+
+
+@pytest.mark.parametrize("secret", [None, "", "missing"])
+def test_a_webhook_without_a_secret_is_refused(settings: Settings, tmp_path: Path, secret: str | None) -> None:
+    file = tmp_path / "secret"
+    if secret == "":
+        file.touch()
+    changes = {
+        "alert_webhook_url": "https://alerts.example.com",
+        "alert_webhook_secret_file": None if secret is None else file,
+    }
+
+    with pytest.raises(ValueError, match="PARLEY_ALERT_WEBHOOK_SECRET_FILE"):
+        AlertWebhook.of(settings.model_copy(update=changes), Egress())
+
+
+async def test_what_is_not_taken_is_told_again_later_and_given_up_after_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    alert = past_alert("DeadLetters")
+    with socket.socket() as nobody:  # it listens to nothing
+        nobody.bind(("127.0.0.1", 0))
+        async with egress().running() as way:
+            webhook = AlertWebhook(way, f"http://127.0.0.1:{nobody.getsockname()[1]}/", "secret")
+            first = await webhook.tell(alert)
+            monkeypatch.setattr("services.alert_webhook.TRY_SECONDS", 0.0)
+            too_soon = await webhook.tell(alert)
+            webhook._tries.clear()
+            given_up = await webhook.tell(alert)
+
+    assert (first, too_soon, given_up) == (False, False, True)
