@@ -288,7 +288,8 @@ class Messages:
         base = await self._base(log, key, _fingerprint(body, reply_to_id, attachments))
         sent = await log.append(key, decide, base=base, concerns=concerns, messages=quoted)
         assert isinstance(sent, MessageSent)  # no other entry has the key of a send
-        return message_of(sent)
+        # One that was stored before may have been changed since.
+        return message_of((await log.messages([sent.sequence])).get(sent.sequence, sent))
 
     async def _admit(self, admit: Callable[[], Awaitable[None]], conversation_id: str, key: str) -> None:
         """Count a send; one whose key was admitted before, and may be stored, is refused no more."""
@@ -313,6 +314,7 @@ class Messages:
             assert record is not None  # records are never removed
             if record["fingerprint"] != fingerprint:
                 raise Conflict("This id was used for another message.", ("input", "clientMessageId")) from None
+            await log.refresh()  # the message may be stored, and changed
             if record["base"] > log.sequence:
                 await log.catch_up()
             return int(record["base"])

@@ -30,6 +30,7 @@ CODES: Final = frozenset(
         "GRAPHQL_VALIDATION_FAILED",
         "NOT_FOUND",
         "OVERLOADED",
+        "PAYLOAD_TOO_LARGE",
         "QUERY_TOO_COMPLEX",
         "TIMEOUT",
         "TOKEN_EXPIRED",
