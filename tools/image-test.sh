@@ -136,7 +136,7 @@ locked() { # becomes the command in its arguments
     exec chroot "$root" setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs --bounding-set=-all \
       --inh-caps=-all env --ignore-environment --chdir /tmp "$@"
   ' sh "$root" $(configured '{{range .OCIv1.Config.Env}}{{.}} {{end}}') $(cat "$work/urls") \
-    PARLEY_SIGNING_KEY_FILE=/run/secrets/key.pem PARLEY_CLOSING_SECONDS=0 "$@"
+    PARLEY_SIGNING_KEY_FILE=/run/secrets/key.pem PARLEY_CLOSING_SECONDS=0 PARLEY_INTROSPECTION=true "$@"
 }
 (locked python -c '
 import errno, os, pathlib
