@@ -367,8 +367,8 @@ async def test_everything_that_has_an_id_is_shown_to_those_alone_whom_it_concern
         for name, id_ in things.items()
     }
 
-    # Reports and audit events are for operators: tests/api/test_audit.py and test_reports.py try others.
-    assert types - {"AuditEvent", "Report"} == things.keys()
+    # Alerts, reports and audit events are for operators: test_alerts.py and test_operators.py try others.
+    assert types - {"Alert", "AuditEvent", "Report"} == things.keys()
     for name, (to_ann, to_eve) in shown.items():
         assert to_ann == {"__typename": name, "id": things[name]}
         assert to_eve == (to_ann if name == "User" else None)
