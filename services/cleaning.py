@@ -5,15 +5,11 @@ One worker does it at a time, a page of each collection in a round, and begins a
 over stays so: two workers at once do the same, and nobody misses what is gone.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Self
-
-import structlog
-from pymongo.errors import PyMongoError
 
 from services import alerts
 from services.attempts import COLLECTION as ATTEMPTS
@@ -23,12 +19,10 @@ from services.audit import kept_from
 from services.clock import now
 from services.erasure import COLLECTION as ERASURES
 from services.erasure import forget_documents, is_late
-from services.failures import described
 from services.leases import Leases
 from services.mongo import Collection, Database, Document
 from services.revocations import COLLECTION as REVOCATIONS
 from services.revocations import MARGIN
-from services.tasks import Tasks
 
 LEASE: Final = "cleaning"
 ROUND_SECONDS: Final = 5.0
@@ -37,8 +31,6 @@ PAGE: Final = 100  # documents of each collection that a round looks at
 KEPT: Final = timedelta(days=1)
 AUDIT_DAYS: Final = 180
 PUSHES_KEPT: Final = timedelta(days=3)  # for longer than a message that comes again is pushed
-
-_logger = structlog.get_logger()
 
 
 class Cleaning:
@@ -64,25 +56,12 @@ class Cleaning:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Clean whenever this worker has the lease, until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_cleaning())
-        try:
+        async with self._leases.rounds(LEASE, self._clean_if_held, ROUND_SECONDS):
             yield self
-        finally:
-            await tasks.close()
-            with suppress(PyMongoError):
-                await self._leases.release(LEASE)
 
-    async def _keep_cleaning(self) -> None:
-        while True:
-            try:
-                if await self._leases.hold(LEASE, self._now()):
-                    await self.clean()
-            except PyMongoError as error:
-                _logger.warning("cleaning.waiting", error=described(error))
-            except Exception:  # whatever it was, the next round may get further
-                _logger.exception("cleaning.failed")
-            await asyncio.sleep(ROUND_SECONDS)
+    async def _clean_if_held(self) -> None:
+        if await self._leases.hold(LEASE, self._now()):
+            await self.clean()
 
     async def clean(self) -> None:
         """Do a round.

@@ -5,20 +5,17 @@ It goes no faster than half of the time: it works on the same MongoDB as everybo
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 import structlog
-from pymongo.errors import PyMongoError
 
 from services.clock import now
-from services.failures import described
 from services.fsck import Fsck, Violation
 from services.leases import Leases
 from services.meter import Meter
 from services.mongo import Database
-from services.tasks import Tasks
 
 LEASE: Final = "fsck"
 ID: Final = "fsck"
@@ -47,25 +44,12 @@ class FsckWatch:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Look whenever that is due and this worker has the lease, until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_looking())
-        try:
+        async with self._leases.rounds(LEASE, self._look, LOOK_SECONDS):
             yield self
-        finally:
-            await tasks.close()
-            with suppress(PyMongoError):
-                await self._leases.release(LEASE)
 
-    async def _keep_looking(self) -> None:
-        while True:
-            try:
-                if await self._is_due() and await self._holds():
-                    await self.sweep()
-            except PyMongoError as error:
-                _logger.warning("fsck.waiting", error=described(error))
-            except Exception:  # whatever it was, the next round may get further
-                _logger.exception("fsck.failed")
-            await asyncio.sleep(LOOK_SECONDS)
+    async def _look(self) -> None:
+        if await self._is_due() and await self._holds():
+            await self.sweep()
 
     async def _is_due(self) -> bool:
         found = await self._database["meta"].find_one({"_id": ID})

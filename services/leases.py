@@ -4,14 +4,22 @@ A lease keeps work from being done twice, it does not make that impossible: a ho
 moment beside its successor. So what is done under one must be harmless when done twice.
 """
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
-from pymongo.errors import DuplicateKeyError
+import structlog
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from services.failures import described
 from services.mongo import Database
+from services.tasks import Tasks
 
 LIFE: Final = timedelta(seconds=10)
+
+_logger = structlog.get_logger()
 
 
 class Leases:
@@ -56,3 +64,43 @@ class Leases:
         """
         self._until.pop(name, None)
         await self._leases.delete_one({"_id": name, "holder": self._holder})
+
+    @asynccontextmanager
+    async def rounds(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        seconds: float,
+        *,
+        failures: tuple[type[Exception], ...] = (PyMongoError,),
+    ) -> AsyncIterator[None]:
+        """Do rounds of work, so many seconds apart, until the block ends; then the lease is given up.
+
+        Args:
+            name: The lease's, under which the work asks whether this process is the one.
+            work: A round; whatever it raises, the next one may get further.
+            seconds: Between two rounds.
+            failures: What it raises while it has to wait for a server.
+        """
+        tasks = Tasks()
+        tasks.spawn(_keep_on(name, work, seconds, failures))
+        try:
+            yield
+        finally:
+            await tasks.close()
+            with suppress(PyMongoError):
+                await self.release(name)
+
+
+async def _keep_on(
+    name: str, work: Callable[[], Awaitable[None]], seconds: float, failures: tuple[type[Exception], ...]
+) -> None:
+    waiting, failed = f"{name}.waiting", f"{name}.failed"
+    while True:
+        try:
+            await work()
+        except failures as error:
+            _logger.warning(waiting, error=described(error))
+        except Exception:  # whatever it was, the next round may get further
+            _logger.exception(failed)
+        await asyncio.sleep(seconds)

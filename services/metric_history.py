@@ -4,9 +4,8 @@ One worker writes it, under a lease. A minute is written when it is over, and ag
 to Redis: so a process that could not report for a while is in it, and a Redis that has forgotten takes nothing away.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,13 +15,11 @@ import structlog
 from bson import Binary
 from pymongo.errors import PyMongoError
 
-from services.failures import described
 from services.leases import Leases
 from services.meter import Totals
 from services.metric_reports import KEPT_SLOTS, SLOT_SECONDS, MetricReports, as_time, slots_of
 from services.mongo import Database, Document
 from services.redis import RedisFailedError
-from services.tasks import Tasks
 
 LEASE: Final = "metrics"
 ROUND_SECONDS: Final = 5.0
@@ -131,25 +128,13 @@ class MetricRollup:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Write whenever this worker has the lease, until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_writing())
-        try:
+        failures = (PyMongoError, RedisFailedError)
+        async with self._leases.rounds(LEASE, self._write_if_held, ROUND_SECONDS, failures=failures):
             yield self
-        finally:
-            await tasks.close()
-            with suppress(PyMongoError):
-                await self._leases.release(LEASE)
 
-    async def _keep_writing(self) -> None:
-        while True:
-            try:
-                if await self._leases.hold(LEASE, datetime.now(UTC)):
-                    await self.write()
-            except (PyMongoError, RedisFailedError) as error:
-                _logger.warning("metrics.waiting", error=described(error))
-            except Exception:  # whatever it was, the next round may get further
-                _logger.exception("metrics.failed")
-            await asyncio.sleep(ROUND_SECONDS)
+    async def _write_if_held(self) -> None:
+        if await self._leases.hold(LEASE, datetime.now(UTC)):
+            await self.write()
 
     async def write(self) -> None:
         """Write what is over, and remove what is old.
