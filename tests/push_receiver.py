@@ -6,7 +6,7 @@ import hmac
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,6 +99,20 @@ class Device:
         return content
 
 
+def webhook_content(headers: Mapping[str, str], body: bytes, secret: str) -> Json:
+    """Return what a webhook was sent, having seen that its signature and its id are right (Standard Webhooks)."""
+    key = secret.encode()
+    if secret.startswith("whsec_"):
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < CLOCK_SECONDS
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{signature}"
+    content: Json = orjson.loads(body)
+    assert content["id"] == headers["webhook-id"]
+    return content
+
+
 def _derived(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return HKDF(SHA256(), length, salt, info).derive(secret)
 
@@ -177,16 +191,7 @@ class Receiver:
     def _verified(self, device: Device, request: web.Request, body: bytes) -> Json:
         headers = request.headers
         if device.key is None:
-            key = device.secret.encode()
-            if device.secret.startswith("whsec_"):
-                key = base64.b64decode(device.secret.removeprefix("whsec_"))
-            assert abs(int(headers["webhook-timestamp"]) - time.time()) < CLOCK_SECONDS
-            signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-            signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
-            assert headers["webhook-signature"] == f"v1,{signature}"
-            content: Json = orjson.loads(body)
-            assert content["id"] == headers["webhook-id"]
-            return content
+            return webhook_content(headers, body, device.secret)
         scheme, _, credentials = headers["authorization"].partition(" ")
         parts = dict(part.strip().split("=", 1) for part in credentials.split(","))
         assert scheme == "vapid"
