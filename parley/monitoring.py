@@ -22,8 +22,8 @@ from parley.exposition import CONTENT_TYPE, Exposition
 from parley.http import authenticated, health
 from parley.plain_limits import PlainLimiter
 from resolvers.context import caller
-from schema.view import date_time, parse_date_time
-from services.clock import now
+from schema.view import parse_date_time
+from services.clock import now, rfc3339
 from services.config import Settings
 from services.errors import BadUserInput, ChatError, RateLimited, Unauthenticated, Unavailable
 from services.limits import Allowance
@@ -180,7 +180,7 @@ def _camel(value: Any) -> Any:
         case list():
             return [_camel(item) for item in value]
         case datetime():
-            return date_time(value)
+            return rfc3339(value)
         case _:
             return value
 

@@ -10,6 +10,7 @@ from strawberry.types.field import StrawberryField
 
 from resolvers.context import Context
 from resolvers.payload import Payload
+from services.clock import rfc3339
 
 
 def view[T: type](domain: type | tuple[type, ...], description: str, name: str | None = None) -> Callable[[T], T]:
@@ -57,11 +58,6 @@ def mutation(
     return made
 
 
-def date_time(value: datetime) -> str:
-    """Return the time as RFC 3339 in UTC with milliseconds."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def parse_date_time(value: str) -> datetime:
     """Return the time of an RFC 3339 string.
 
@@ -81,6 +77,6 @@ DateTime = strawberry.scalar(
     name="DateTime",
     description="An RFC 3339 timestamp in UTC with milliseconds.",
     specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
-    serialize=date_time,
+    serialize=rfc3339,
     parse_value=parse_date_time,
 )

@@ -1,7 +1,6 @@
 """Tells one address of alerts, by requests that are signed as those of push webhooks are."""
 
 import asyncio
-from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Final, Self
 
@@ -10,7 +9,7 @@ import structlog
 
 from services import ids
 from services.alerts import Alert, AlertState
-from services.clock import now
+from services.clock import now, rfc3339
 from services.config import Settings
 from services.egress import FAILURES, Egress
 from services.push_payload import signed
@@ -99,13 +98,8 @@ def payload(request_id: str, alert: Alert) -> bytes:
                 "message": alert.message,
                 "value": alert.value,
                 "threshold": alert.threshold,
-                "startedAt": _time(alert.started_at),
-                "endedAt": None if alert.ended_at is None else _time(alert.ended_at),
+                "startedAt": rfc3339(alert.started_at),
+                "endedAt": None if alert.ended_at is None else rfc3339(alert.ended_at),
             },
         }
     )
-
-
-def _time(time: datetime) -> str:
-    """Return a time as GraphQL writes it."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -261,7 +261,10 @@ class Cache:
     async def left(self, kind: str, names: Iterable[str]) -> dict[str, Document]:
         """Return what Redis has of these names, whether it is to be believed or not: for when nobody can be asked."""
         wanted = list(dict.fromkeys(names))
-        replies = await asyncio.gather(*(self.redis.call("HGET", self.key(kind, name), "value") for name in wanted))
+        try:
+            replies = await asyncio.gather(*(self.redis.call("HGET", self.key(kind, name), "value") for name in wanted))
+        except RedisFailedError:
+            return {}
         return {name: decoded(reply) for name, reply in zip(wanted, replies, strict=True) if reply is not None}
 
     def _put(self, kind: str, name: str, generation: str, token: str, value: bytes) -> None:

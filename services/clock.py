@@ -11,6 +11,11 @@ def shift(seconds: float) -> None:
     _offset = timedelta(seconds=seconds)
 
 
+def rfc3339(time: datetime) -> str:
+    """Return a time as RFC 3339 in UTC with milliseconds, as GraphQL and webhooks write it."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def now() -> datetime:
     """Return the present time in UTC, cut to the milliseconds that MongoDB keeps."""
     time = datetime.now(UTC) + _offset

@@ -8,7 +8,6 @@ from pymongo.errors import PyMongoError
 from services.cache import Cache
 from services.gathering import Gathering
 from services.mongo import Document, parsed
-from services.redis import RedisFailedError
 from services.users import ProfileChanges, User, Users
 
 _KIND: Final = "user"
@@ -35,10 +34,7 @@ class Profiles:
         try:
             found = await self._cache.get_many(_KIND, wanted, self._reads.get)
         except PyMongoError:
-            try:
-                found = await self._cache.left(_KIND, wanted)
-            except RedisFailedError:
-                found = {}
+            found = await self._cache.left(_KIND, wanted)
             if len(found) < len(set(wanted)):
                 raise
         return {user_id: user for user_id, document in found.items() if (user := parsed(User, document))}
