@@ -37,6 +37,11 @@ app.add_typer(bench, name="bench")
 maintenance.add_to(app)
 
 
+RedisCluster = Annotated[
+    bool, typer.Option("--redis-cluster", help="Let Redis be a cluster: three nodes, with a replica each.")
+]
+
+
 class Peer(StrEnum):
     """Who Parley is measured against."""
 
@@ -70,6 +75,7 @@ def up(
     data: Data = Path(".parley"),
     replicas: Annotated[int, typer.Option(min=1, help="API processes, on the port and those after it.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes.")] = 1,
+    redis_cluster: RedisCluster = False,
 ) -> None:
     """Run everything on this machine: the embedded servers, the API and the workers."""
 
@@ -88,17 +94,17 @@ def up(
         ]
         typer.echo("\n".join(f"{name:18}{value}" for name, value in lines) + "\n\nCtrl-C stops everything.")
 
-    _run_stack(data, port=port, replicas=replicas, workers=workers, ready=show)
+    _run_stack(data, port=port, replicas=replicas, workers=workers, redis_cluster=redis_cluster, ready=show)
 
 
 @app.command()
-def stack(data: Data = Path(".parley")) -> None:
+def stack(data: Data = Path(".parley"), redis_cluster: RedisCluster = False) -> None:
     """Run the embedded servers alone; print their URLs."""
 
     def show(urls: "Urls") -> None:
         typer.echo(f"PARLEY_MONGO_URL={urls.mongo}\nPARLEY_REDIS_URL={urls.redis}\nPARLEY_KAFKA_URL={urls.kafka}")
 
-    _run_stack(data, port=0, replicas=0, workers=0, ready=show)
+    _run_stack(data, port=0, replicas=0, workers=0, redis_cluster=redis_cluster, ready=show)
 
 
 @app.command()
@@ -413,7 +419,9 @@ def _with_kafka[T](work: "Callable[[], T]") -> T:
         fail("Kafka does not answer.")
 
 
-def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Callable[[Urls], None]") -> None:
+def _run_stack(
+    data: Path, *, port: int, replicas: int, workers: int, redis_cluster: bool, ready: "Callable[[Urls], None]"
+) -> None:
     from parley.stack.stack import run
     from parley.stack.supervisor import StartError
 
@@ -422,7 +430,15 @@ def _run_stack(data: Path, *, port: int, replicas: int, workers: int, ready: "Ca
             typer.echo(f"parley: {line}", err=True)
 
     try:
-        run(data.absolute(), port=port, replicas=replicas, workers=workers, ready=ready, say=say)
+        run(
+            data.absolute(),
+            port=port,
+            replicas=replicas,
+            workers=workers,
+            redis_cluster=redis_cluster,
+            ready=ready,
+            say=say,
+        )
     except StartError as error:
         fail(str(error))
 

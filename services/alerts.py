@@ -25,12 +25,11 @@ from services.cache import decoded
 from services.clock import now
 from services.mongo import Collection, Database, Document
 from services.paging import Page, Window, cursor_of, key_of, read_page
-from services.redis import Redis
+from services.redis import Redis, channel_of
 from services.tasks import Tasks
 
 COLLECTION: Final = "alerts"
-CHANNELS: Final = "parley:alerts:"
-CHANNEL: Final = f"{CHANNELS}changed"
+CHANNEL: Final = ("parley:alerts:", "changed")
 KEPT: Final = timedelta(days=90)
 COMPARE_SECONDS: Final = 5.0
 AWAY_SECONDS: Final = 1.0  # the same while Redis is away
@@ -128,7 +127,7 @@ class AlertLog:
 
 def publish(redis: Redis, alert: Alert) -> None:
     """Tell every process of an alert as it is now, if Redis is there."""
-    redis.send("PUBLISH", CHANNEL, bson.encode(alert.model_dump_doc()))
+    redis.publish(channel_of(*CHANNEL), bson.encode(alert.model_dump_doc()))
 
 
 class Changes:
@@ -165,13 +164,13 @@ class AlertFeed:
         self._subscribers: set[Changes] = set()
         self._compared_at = now()
         self._compare_now = asyncio.Event()
-        bus.listen(CHANNELS, self._heard, self._compare_now.set)
+        bus.listen(CHANNEL[0], self._heard, self._compare_now.set)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Follow the alerts until this ends."""
         tasks = Tasks()
-        await self._bus.subscribe(CHANNEL)
+        await self._bus.subscribe(*CHANNEL)
         with suppress(PyMongoError):  # then the first comparison makes up for it
             for alert in await self._log.open():
                 self._take(alert)

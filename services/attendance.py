@@ -103,7 +103,7 @@ class Attendance:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Keep Redis informed until this ends."""
-        self._tasks.spawn(self._bus.subscribe(INSTANCE_CHANNEL + self._instance))
+        self._tasks.spawn(self._bus.subscribe(INSTANCE_CHANNEL, self._instance))
         beating = self._tasks.spawn(self._keep_beating())
         telling = self._tasks.spawn(self._keep_telling())
         try:
@@ -158,7 +158,7 @@ class Attendance:
             (state,), _ = await self._store.read([device.user_id])
             for session_id, lease in state.devices:
                 if session_id == device.session_id:
-                    self._bus.publish(INSTANCE_CHANNEL + instance_of(lease), f"{device.member} {ACTED}".encode())
+                    self._bus.publish(INSTANCE_CHANNEL, instance_of(lease), f"{device.member} {ACTED}".encode())
 
     def drain(self) -> None:
         """From now on whoever leaves is expected elsewhere."""

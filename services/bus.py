@@ -1,27 +1,28 @@
 """Messages between processes over Redis pub/sub: at most once, so whoever listens compares with the log.
 
-One connection listens for the whole process, and one task owns it: a connection that breaks, or that stays silent
-although this process speaks on it, is replaced, its channels are subscribed again, and the listeners are told, because
-they may have missed something. Decision 2 says why this is not broadcaster.
+A channel is sharded: it is at the server that has the keys with the same tag in braces. At each server one connection
+listens for the whole process (`services/ear.py`). Where that breaks, or is silent although this process speaks on it,
+and where channels go to another server, they are subscribed again, and the listeners are told, because they may have
+missed something. Decision 2 says why this is not broadcaster.
 """
 
 import asyncio
-import contextlib
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Final, Self
 
 import structlog
 from pymongo.errors import PyMongoError
 
+from services.ear import Ear
 from services.failures import described
-from services.redis import COMMAND_SECONDS, FAILURES, RECONNECT_SECONDS, Redis, connection_to
+from services.redis import Redis, channel_of
+from services.redis_line import COMMAND_SECONDS, RECONNECT_SECONDS, Line
 from services.tasks import Tasks, patience
 
-_LOST = "parley:lost:"  # what somebody says whose messages may not have come
+PROBES: Final = 10_000  # names that are tried to find one at a server: of a hundred servers each has many of them
 
-SILENCE_SECONDS = 1.0  # without a message for so long, the process sends one to itself; twice, and the line is dead
+_LOST: Final = ("parley:lost:", "all")  # what somebody says to all whose messages may not have come
 
 _logger = structlog.get_logger()
 
@@ -29,44 +30,46 @@ _logger = structlog.get_logger()
 class Bus:
     """This process's ear on Redis."""
 
-    def __init__(self, redis: Redis, redis_url: str, instance: str) -> None:
+    def __init__(self, redis: Redis, instance: str) -> None:
         self._redis = redis
-        self._url = redis_url
-        self._own_channel = f"parley:probe:{instance}"
-        self._listening: Any = None  # the connection while it is up; None while Redis is away
-        self._channels: dict[str, asyncio.Event] = {self._own_channel: asyncio.Event(), _LOST: asyncio.Event()}
-        self._unconfirmed: dict[str, deque[asyncio.Event]] = {}  # by channel, in the order of the commands
+        self._instance = instance
+        self._ears: dict[Line, tuple[Ear, asyncio.Task[None]]] = {}
+        self._channels: dict[str, asyncio.Event] = {channel_of(*_LOST): asyncio.Event()}  # set when confirmed
+        self._homes: dict[str, Ear] = {}  # where a channel is listened to; left out where nobody knows
         self._on_message: dict[str, Callable[[str, bytes], None]] = {}  # by what channels begin with
         self._on_changed: list[Callable[[], None]] = []
+        self._moved = asyncio.Event()
         self.up = asyncio.Event()  # set while every channel is subscribed and confirmed
         self._tasks = Tasks()
         redis.on_lost.append(self._voice_lost)
-        redis.on_up.append(lambda: self.publish(_LOST, b""))
+        redis.on_moved.append(self._moved.set)
+        redis.on_up.append(lambda: self.publish(*_LOST, b""))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Listen until this ends."""
-        self._tasks.spawn(self._keep_listening())
+        self._tasks.spawn(self._keep_homes())
         try:
             yield self
         finally:
             await self._tasks.close()
 
-    def publish(self, channel: str, data: bytes) -> None:
+    def publish(self, prefix: str, name: str, data: bytes) -> None:
         """Send to every process that listens, soon, and in the order of the calls."""
-        self._redis.send("PUBLISH", channel, data)
+        self._redis.publish(channel_of(prefix, name), data)
 
     def _voice_lost(self) -> None:
         """Begin anew: what takes no messages brings none either."""
-        if self._listening is not None:
-            self._tasks.spawn(self._listening.disconnect(nowait=True))
+        for line, (ear, _) in self._ears.items():
+            if not line.up.is_set():
+                ear.hang_up()
 
     def listen(self, prefix: str, on_message: Callable[[str, bytes], None], on_changed: Callable[[], None]) -> None:
-        """Hand on what comes on channels that are a prefix and a name without colons.
+        """Hand on what comes on channels that are a prefix and a name.
 
         Args:
             prefix: How the channels begin, up to and including the last colon.
-            on_message: Called with each message and its channel.
+            on_message: Called with the name of a channel and each message.
             on_changed: Called whenever `up` was set or cleared.
         """
         self._on_message[prefix] = on_message
@@ -108,21 +111,17 @@ class Bus:
         for on_changed in self._on_changed:
             on_changed()
 
-    async def subscribe(self, channel: str) -> bool:
-        """Listen to a channel; return whether Redis has confirmed it.
+    async def subscribe(self, prefix: str, *names: str) -> bool:
+        """Listen to channels; return whether Redis has confirmed all of them.
 
-        False means that Redis is away: the channel is subscribed as soon as it is back, and the listeners
-        are told then.
+        False means that Redis, or a server that has one of them, is away: it is subscribed as soon as that is back, and
+        the listeners are told then.
         """
-        return await self.subscribe_all([channel])
-
-    async def subscribe_all(self, channels: Sequence[str]) -> bool:
-        """Listen to some channels by one command, as `subscribe` does; return whether Redis has confirmed all."""
+        channels = [channel_of(prefix, name) for name in names]
         fresh = {channel: asyncio.Event() for channel in channels if channel not in self._channels}
         self._channels |= fresh
         confirmed = [self._channels[channel] for channel in channels]
-        if fresh and self._listening is not None:
-            await self._command("SUBSCRIBE", *fresh)
+        await self._settle_in(fresh)
         try:
             async with patience(COMMAND_SECONDS):
                 for event in confirmed:
@@ -131,70 +130,96 @@ class Bus:
             return False
         return True
 
-    async def unsubscribe(self, channel: str) -> None:
+    async def unsubscribe(self, prefix: str, name: str) -> None:
         """Listen no longer."""
-        if self._channels.pop(channel, None) is not None and self._listening is not None:
-            await self._command("UNSUBSCRIBE", channel)
+        channel = channel_of(prefix, name)
+        self._channels.pop(channel, None)
+        home = self._homes.pop(channel, None)
+        if home is not None:
+            await home.drop(channel)
 
-    async def _command(self, verb: str, *channels: str) -> None:
-        if verb == "SUBSCRIBE":
-            for channel in channels:
-                self._unconfirmed.setdefault(channel, deque()).append(self._channels[channel])
-        with contextlib.suppress(*FAILURES):  # the listening task sees the same failure and starts anew
-            await self._listening.send_command(verb, *channels)
+    # ------------------------------------------------------------ where channels are
 
-    async def _keep_listening(self) -> None:
-        pause, longest = RECONNECT_SECONDS
+    async def _keep_homes(self) -> None:
+        """Listen to every channel at the server that has it, for ever."""
         while True:
+            self._moved.clear()
             try:
-                await self._listen()
-            except FAILURES as error:
-                _logger.warning("bus.lost", error=described(error), was_up=self.up.is_set())
+                await self._find_homes()
             except Exception:  # whatever it was, a process must not stay deaf
-                _logger.exception("bus.failed")
-            finally:
-                pause = RECONNECT_SECONDS[0] if self.up.is_set() else min(pause * 2, longest)
-                self._listening = None
-                self.up.clear()
-                self._tell_changed()
-            await asyncio.sleep(pause)
+                _logger.exception("bus.no_homes")
+            await self._moved.wait()
+            await asyncio.sleep(RECONNECT_SECONDS[0])  # servers that do not agree would send us to and fro
 
-    async def _listen(self) -> None:
-        connection = connection_to(self._url)
-        try:
-            async with patience(COMMAND_SECONDS * 2):
-                await connection.connect()
-            self._unconfirmed.clear()
-            for confirmed in self._channels.values():
-                confirmed.clear()
-            self._listening = connection
-            await self._command("SUBSCRIBE", *self._channels)
-            probed = False
-            while True:
-                message = await connection.read_response(timeout=SILENCE_SECONDS, disconnect_on_error=False)
-                if message is not None:
-                    self._take(message)
-                elif probed:
-                    raise TimeoutError("nothing is heard any more")
-                else:
-                    self.publish(self._own_channel, b"")
-                probed = message is None
-        finally:
-            await connection.disconnect(nowait=True)
+    async def _find_homes(self) -> None:
+        lines = self._redis.lines
+        for line in self._ears.keys() - set(lines):
+            _, task = self._ears.pop(line)
+            task.cancel()
+        for line in lines:
+            if line not in self._ears:
+                ear = Ear(line, on_message=self._take, on_changed=self._look, on_moved=self._redis.moved)
+                self._ears[line] = ear, self._tasks.spawn(ear.keep_listening())
+        strays = {
+            channel: event
+            for channel, event in self._channels.items()
+            if (home := self._homes.get(channel)) is None or home is not self._ear_of(channel)
+        }
+        for channel, event in strays.items():
+            event.clear()
+            if (home := self._homes.pop(channel, None)) is not None:
+                home.give_up(channel)
+            if (owner := self._ear_of(channel)) is not None:
+                owner.renew()
+        await self._settle_in(strays)
+        for ear, _ in tuple(self._ears.values()):
+            await self._have_probe(ear)
+        self._look()
 
-    def _take(self, message: list[Any]) -> None:
-        kind, channel = message[0], message[1].decode()
-        if kind == b"message":
-            if channel == _LOST:
-                self._tell_changed()
-            elif channel != self._own_channel:
-                self._on_message[channel[: channel.rindex(":") + 1]](channel, message[2])
-        elif kind == b"subscribe":
-            waiting = self._unconfirmed.get(channel)
-            if waiting:
-                waiting.popleft().set()
-                if not waiting:
-                    del self._unconfirmed[channel]
-            if not self.up.is_set() and not self._unconfirmed:
+    async def _settle_in(self, channels: dict[str, asyncio.Event]) -> None:
+        """Listen to channels that are at home nowhere yet."""
+        by_ear: dict[Ear, dict[str, asyncio.Event]] = {}
+        for channel, event in channels.items():
+            ear = self._ear_of(channel)
+            if ear is not None and channel in self._channels and channel not in self._homes:
+                self._homes[channel] = ear
+                by_ear.setdefault(ear, {})[channel] = event
+        for ear, found in by_ear.items():
+            await ear.add(found)
+
+    async def _have_probe(self, ear: Ear) -> None:
+        """See to it that there is a channel at a server on which this process can speak to its ear there."""
+        if ear.probe is not None and self._redis.line_of(ear.probe) is ear.line:
+            return
+        if ear.probe is not None:
+            ear.give_up(ear.probe)
+        names = (channel_of("parley:probe:", f"{self._instance}.{number}") for number in range(PROBES))
+        ear.probe = next((name for name in names if self._redis.line_of(name) is ear.line), None)
+        if ear.probe is not None:
+            await ear.add({ear.probe: asyncio.Event()})
+
+    def _ear_of(self, channel: str) -> Ear | None:
+        line = self._redis.line_of(channel)
+        found = None if line is None else self._ears.get(line)
+        return None if found is None else found[0]
+
+    def _take(self, channel: str, data: bytes) -> None:
+        prefix, _, name = channel.partition("{")
+        if prefix == _LOST[0]:
+            self._tell_changed()
+        elif channel in self._channels:
+            self._on_message[prefix](name[:-1], data)
+
+    def _look(self) -> None:
+        """See whether every server is listened to."""
+        is_up = (
+            len(self._homes) == len(self._channels)
+            and bool(self._ears)
+            and all(ear.is_up for ear, _ in self._ears.values())
+        )
+        if is_up is not self.up.is_set():
+            if is_up:
                 self.up.set()
-                self._tell_changed()
+            else:
+                self.up.clear()
+            self._tell_changed()

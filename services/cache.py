@@ -94,18 +94,20 @@ class Trust:
         finally:
             await self._tasks.close()
 
-    @property
-    def generation(self) -> str | None:
-        """What is put or believed must carry this; None while Redis is not to be believed."""
-        now = _time()
+    def generation(self, key: str) -> str | None:
+        """What is put under a key or believed must carry this; None while Redis is not to be believed.
+
+        It has the run of the server that has the key: another one, or one that was started again, may lack the newest.
+        """
+        now, run_id = _time(), self._redis.run_id_of(key)
         if (
-            self._redis.run_id is None
+            run_id is None
             or self._stepping is not None
             or now - self._looked_at > TRUST_SECONDS
             or now - self._moved_at < QUIET_SECONDS
         ):
             return None
-        return f"{self._counter}:{self._redis.run_id}"
+        return f"{self._counter}:{run_id}"
 
     def doubt(self) -> None:
         """Begin to withdraw everybody's trust: Redis has failed this process."""
@@ -238,23 +240,27 @@ class Cache:
             PyMongoError: MongoDB had to be asked, and did not answer.
         """
         wanted = list(dict.fromkeys(names))
-        generation = self.trust.generation
-        if generation is None or not wanted:
-            return await read(wanted)
-        tokens = {name: self.token() for name in wanted}
+        grants = {
+            name: Grant(generation, self.token())
+            for name in wanted
+            if (generation := self.trust.generation(self.key(kind, name))) is not None
+        }
         replies = await asyncio.gather(
-            *(self.asked(_READ, [self.key(kind, name)], generation, tokens[name]) for name in wanted)
+            *(
+                self.asked(_READ, [self.key(kind, name)], grant.generation, grant.token)
+                for name, grant in grants.items()
+            )
         )
-        answers = dict(zip(wanted, replies, strict=True))
+        answers = dict(zip(grants, replies, strict=True))
         found = {name: decoded(reply) for name, reply in answers.items() if isinstance(reply, bytes)}
         missing = [name for name in wanted if name not in found]
         self.hits[kind] += len(found)
-        self.misses[kind] += len(missing)
-        if missing:
+        self.misses[kind] += len(grants) - len(found)
+        if missing or not wanted:
             fresh = await read(missing)
             for name in missing:
-                if answers[name] == GRANTED and name in fresh:
-                    self._put(kind, name, generation, tokens[name], bson.encode(fresh[name]))
+                if answers.get(name) == GRANTED and name in fresh:
+                    self._put(kind, name, grants[name], bson.encode(fresh[name]))
             found |= fresh
         return found
 
@@ -267,12 +273,12 @@ class Cache:
             return {}
         return {name: decoded(reply) for name, reply in zip(wanted, replies, strict=True) if reply is not None}
 
-    def _put(self, kind: str, name: str, generation: str, token: str, value: bytes) -> None:
+    def _put(self, kind: str, name: str, grant: Grant, value: bytes) -> None:
         key = self.key(kind, name)
-        self.redis.send("EVALSHA", _PUT.sha, 1, key, generation, token, value, life())
+        self.redis.send("EVALSHA", _PUT.sha, 1, key, grant.generation, grant.token, value, life())
 
     async def forget(self, *keys: str) -> None:
-        """See to it that nobody reads any more what these keys had before a change.
+        """See to it that nobody reads any more what these keys, of one name, had before a change.
 
         Raises:
             CommitUnknown: that is not sure.

@@ -71,7 +71,7 @@ class Feeds:
             self._receipts[conversation_id] = WatchedReceipts(log, self._receipt_service)
         try:
             # Confirmed first and read after: what is committed in between is heard.
-            await self._bus.subscribe(CHANNEL + conversation_id)
+            await self._bus.subscribe(CHANNEL, conversation_id)
             await log.catch_up()
         except BaseException:
             self.unwatch(log, watcher)
@@ -94,10 +94,9 @@ class Feeds:
 
     async def _unsubscribe(self, conversation_id: str) -> None:
         if conversation_id not in self._watched:  # unless somebody came back before this ran
-            await self._bus.unsubscribe(CHANNEL + conversation_id)
+            await self._bus.unsubscribe(CHANNEL, conversation_id)
 
-    def _heard(self, channel: str, data: bytes) -> None:
-        conversation_id = channel.removeprefix(CHANNEL)
+    def _heard(self, conversation_id: str, data: bytes) -> None:
         log = self._watched.get(conversation_id)
         if log is None:
             return

@@ -44,7 +44,7 @@ class Invitations:
                     continue
             message = bson.encode({"conversation": conversation_id, "sequence": entry.sequence})
             for user_id in user_ids:
-                self._bus.publish(_CHANNEL + user_id, message)
+                self._bus.publish(_CHANNEL, user_id, message)
 
 
 class Inboxes:
@@ -86,7 +86,7 @@ class Inboxes:
         self._watchers[user_id].add(joined)
         try:
             # Confirmed first and read after: what is added in between is heard.
-            await self._bus.subscribe(_CHANNEL + user_id)
+            await self._bus.subscribe(_CHANNEL, user_id)
             return await self.of(user_id)
         except BaseException:
             self.unwatch(user_id, joined)
@@ -110,11 +110,11 @@ class Inboxes:
 
     async def _unsubscribe(self, user_id: str) -> None:
         if user_id not in self._watchers:  # unless somebody came back before this ran
-            await self._bus.unsubscribe(_CHANNEL + user_id)
+            await self._bus.unsubscribe(_CHANNEL, user_id)
 
-    def _heard(self, channel: str, data: bytes) -> None:
+    def _heard(self, user_id: str, data: bytes) -> None:
         message = bson.decode(data)
-        self._tell(channel.removeprefix(_CHANNEL), message["conversation"], message["sequence"])
+        self._tell(user_id, message["conversation"], message["sequence"])
 
     def _tell(self, user_id: str, conversation_id: str, sequence: int) -> None:
         for joined in tuple(self._watchers.get(user_id, ())):

@@ -26,7 +26,7 @@ from services.entries import (
     to_bytes,
 )
 from services.mongo import parsed
-from services.redis import Script
+from services.redis import Script, channel_of
 from services.state import Conversation, Member, State
 
 CHANNEL: Final = "parley:log:"
@@ -69,7 +69,7 @@ redis.call('EXPIRE', KEYS[2], ARGV[8])
 _TELL = Script(f"""
 local channel, run, first, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local control, conversation, membership = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
-if channel ~= '' then redis.call('PUBLISH', channel, run) end
+if channel ~= '' then redis.call('SPUBLISH', channel, run) end
 if membership > 0 then redis.call('DEL', KEYS[3], KEYS[4]) end
 local found = redis.call('HMGET', KEYS[1], 'last', 'first')
 local stored = tonumber(found[1])
@@ -171,12 +171,7 @@ class LogCache:
 
     async def heads(self, conversation_ids: Sequence[str]) -> dict[str, Head]:
         """Return the heads of those of these conversations that are remembered."""
-        generation = self._cache.trust.generation
-        if generation is None:
-            return {}
-        replies = await asyncio.gather(
-            *(self._cache.asked(_HEAD, self._keys(key)[:1], generation) for key in conversation_ids)
-        )
+        replies = await asyncio.gather(*(self._head(key) for key in conversation_ids))
         return {
             key: Head(said_at=_time(reply[0]), archived=decoded(reply[1]).get("archivedAt") is not None)
             for key, reply in zip(conversation_ids, replies, strict=True)
@@ -214,7 +209,7 @@ class LogCache:
         Raises:
             CommitUnknown: it is not sure that nobody will read less.
         """
-        return await self._tell(CHANNEL + conversation_id, conversation_id, entries, state)
+        return await self._tell(channel_of(CHANNEL, conversation_id), conversation_id, entries, state)
 
     async def fill(self, conversation_id: str, entries: Sequence[Entry], state: State) -> int | None:
         """Tell those who will read, and not those who listen; all else as `tell`."""
@@ -226,11 +221,12 @@ class LogCache:
 
     async def members(self, conversation_id: str, user_ids: Sequence[str], *, control: int) -> dict[str, Member | None]:
         """Return those of these users' memberships that are known and not older than a control entry."""
-        generation = self._cache.trust.generation
+        key = self._keys(conversation_id)[0]
+        generation = self._cache.trust.generation(key)
         if generation is None:
             return {}
         fields = [f"member:{user_id}" for user_id in user_ids]
-        reply = await self._cache.asked(_MEMBERS, self._keys(conversation_id)[:1], generation, control, *fields)
+        reply = await self._cache.asked(_MEMBERS, [key], generation, control, *fields)
         found = dict(zip(user_ids, reply or (), strict=False))
         return {
             user_id: parsed(Member, decoded(value)) if value else None
@@ -240,25 +236,31 @@ class LogCache:
 
     def put_members(self, conversation_id: str, members: dict[str, Member | None], *, control: int) -> None:
         """Have memberships remembered that were read after a control entry was seen."""
-        generation = self._cache.trust.generation
+        key = self._keys(conversation_id)[0]
+        generation = self._cache.trust.generation(key)
         if generation is None:
             return
         pairs: list[str | bytes] = []
         for user_id, member in members.items():
             pairs += (f"member:{user_id}", bson.encode(member.model_dump_doc()) if member else _OUTSIDER)
-        key = self._keys(conversation_id)[0]
         self._cache.redis.send("EVALSHA", _PUT_MEMBERS.sha, 1, key, generation, control, *pairs)
 
     def counted(self, kind: str, *, hit: bool) -> None:
         """Count something that was asked for."""
         self._cache.counted(kind, hit=hit)
 
+    async def _head(self, conversation_id: str) -> Any:
+        key = self._keys(conversation_id)[0]
+        generation = self._cache.trust.generation(key)
+        return None if generation is None else await self._cache.asked(_HEAD, [key], generation)
+
     async def _read(self, conversation_id: str, after: int) -> tuple[Any, Grant | None]:
-        generation = self._cache.trust.generation
+        keys = self._keys(conversation_id)[:2]
+        generation = self._cache.trust.generation(keys[0])
         if generation is None:
             return None, None
         token = self._cache.token()
-        reply = await self._cache.asked(_READ, self._keys(conversation_id)[:2], generation, token, after)
+        reply = await self._cache.asked(_READ, keys, generation, token, after)
         return reply, Grant(generation, token) if reply == GRANTED else None
 
     async def _tell(self, channel: str, conversation_id: str, entries: Sequence[Entry], state: State) -> int | None:

@@ -137,7 +137,7 @@ class PresenceService:
             raise Unavailable("Presence cannot be set now. Try again.", retry_after_ms=1_000) from None
         said = SAID_AWAY if is_away else SAID_PRESENT
         for instance in through:
-            self._bus.publish(INSTANCE_CHANNEL + instance, f"{user_id} {session_id} {said}".encode())
+            self._bus.publish(INSTANCE_CHANNEL, instance, f"{user_id} {session_id} {said}".encode())
         return (await self.get_many([user_id]))[user_id]
 
     async def update_profile(self, user_id: str, changes: ProfileChanges) -> User:

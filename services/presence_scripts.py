@@ -42,7 +42,7 @@ local function settle(key, channel, gap)
       shown = wanted
       local version = text(math.max(tonumber(fields.pv or '0') + 1, newest))
       redis.call('HSET', key, 'status', shown, 'pv', version, 'at', text(now))
-      redis.call('PUBLISH', channel, table.concat({{version, shown, text(now), fields.seen or '0', total}}, ' '))
+      redis.call('SPUBLISH', channel, table.concat({{version, shown, text(now), fields.seen or '0', total}}, ' '))
       if shown == 0 or now - tonumber(fields.written or '0') >= {WRITE_MS} then
         write = 1
         redis.call('HSET', key, 'written', text(now))
@@ -138,7 +138,29 @@ REREAD: Final = Script(
 local version = text(math.max(tonumber(redis.call('HGET', KEYS[1], 'pv') or '0') + 1, newest))
 redis.call('HSET', KEYS[1], 'pv', version)
 redis.call('EXPIRE', KEYS[1], {KEEP_SECONDS})
-redis.call('PUBLISH', ARGV[1], version)
+redis.call('SPUBLISH', ARGV[1], version)
+"""
+)
+
+# How long the leases still last that are named, in milliseconds; nothing of those that nobody remembers.
+LEFT: Final = Script(
+    _NOW
+    + """
+local left = {}
+for i, ends in ipairs(redis.call('ZMSCORE', KEYS[1], unpack(ARGV))) do left[i] = text((ends or 0) - now) end
+return left
+"""
+)
+
+# The leases that have not ended.
+LIVE: Final = Script(_NOW + "return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(now), '+inf')")
+
+# The era, and what time it is where that is written down: each node of a cluster has a clock of its own.
+ERA: Final = Script(
+    _NOW
+    + """
+local era = redis.call('HMGET', KEYS[1], 'run', 'since', 'beat')
+return {text(now), era[1] or '', era[2] or '', era[3] or ''}
 """
 )
 
@@ -170,4 +192,4 @@ redis.call('ZADD', KEYS[1], 'XX', text(now + tonumber(ARGV[2])), ARGV[1])
 """
 )
 
-SCRIPTS: Final = (TELL, SAY, READ, REREAD, BEAT, RELEASE)
+SCRIPTS: Final = (TELL, SAY, READ, REREAD, LEFT, LIVE, ERA, BEAT, RELEASE)

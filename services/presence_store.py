@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from services import presence_scripts as scripts
 from services.presence_scripts import KEEP_SECONDS
-from services.redis import Redis
+from services.redis import Redis, channel_of
 
 CHANNEL: Final = "parley:presence:"  # and a user: what everybody may see of them has changed
 INSTANCE_CHANNEL: Final = "parley:presence-at:"  # and an instance: a device has said or done something elsewhere
@@ -119,7 +119,7 @@ class PresenceStore:
         wait_ms, write, seen_ms, total, said = await self._redis.run(
             scripts.TELL,
             [_user_key(device.user_id)],
-            CHANNEL + device.user_id,
+            channel_of(CHANNEL, device.user_id),
             instance_of(lease),
             lease,
             device.session_id,
@@ -137,7 +137,7 @@ class PresenceStore:
         through = await self._redis.run(
             scripts.SAY,
             [_user_key(device.user_id)],
-            CHANNEL + device.user_id,
+            channel_of(CHANNEL, device.user_id),
             device.session_id,
             int(is_away),
             self._gap_ms,
@@ -151,13 +151,13 @@ class PresenceStore:
         """
         *found, era = await asyncio.gather(
             *(self._redis.run(scripts.READ, [_user_key(user_id)]) for user_id in user_ids),
-            self._redis.call("HMGET", _ERA, "run", "since", "beat"),
+            self._redis.run(scripts.ERA, [_ERA]),
         )
         states = [_state(reply) for reply in found]
-        if not states or None in era:
+        time, run, since, beat = (part.decode() for part in era)
+        if not since:
             return states, False
-        run, now_ms = era[0].decode(), states[-1].as_of_ms
-        since_ms, beat_ms = int(era[1]), int(era[2])
+        now_ms, since_ms, beat_ms = int(time), int(since), int(beat)
         is_settled = now_ms - since_ms >= self._settle_ms and now_ms - beat_ms <= self._settle_ms
         return states, is_settled and run == self._redis.run_id
 
@@ -169,8 +169,8 @@ class PresenceStore:
         """
         states, is_settled = await self.read(user_ids)
         leases = sorted({lease for state in states for _, lease in state.devices})
-        ends = await self._redis.call("ZMSCORE", _LEASES, *leases) if leases else []
-        left_ms = {lease: float(end or 0) - states[-1].as_of_ms for lease, end in zip(leases, ends, strict=True)}
+        left = await self._redis.run(scripts.LEFT, [_LEASES], *leases) if leases else []
+        left_ms = {lease: int(ms) for lease, ms in zip(leases, left, strict=True)}
 
         def is_connected(state: State) -> bool | None:
             left = max((left_ms[lease] for _, lease in state.devices), default=0.0)
@@ -186,7 +186,7 @@ class PresenceStore:
 
     async def have_read_again(self, user_id: str) -> None:
         """Tell those who watch a user to read again."""
-        await self._redis.run(scripts.REREAD, [_user_key(user_id)], CHANNEL + user_id)
+        await self._redis.run(scripts.REREAD, [_user_key(user_id)], channel_of(CHANNEL, user_id))
 
     # ------------------------------------------------------------ leases
 
@@ -232,8 +232,7 @@ class PresenceStore:
 
     async def online(self) -> int:
         """Return how many users are connected, through any process that lives."""
-        now_seconds, _ = await self._redis.call("TIME")
-        leases = await self._redis.call("ZRANGEBYSCORE", _LEASES, f"({int(now_seconds) * 1_000}", "+inf")
+        leases = await self._redis.run(scripts.LIVE, [_LEASES])
         lists = await asyncio.gather(*(self._redis.call("SMEMBERS", _devices_key(lease.decode())) for lease in leases))
         return len({member.partition(b" ")[0] for members in lists for member in members})
 

@@ -74,7 +74,7 @@ class PresenceWatch:
         """Begin to watch users who are not watched yet. Not to be cancelled, as `Feeds.watch`."""
         fresh = list(user_ids)
         self._watched |= dict.fromkeys(fresh)
-        await self._bus.subscribe_all([CHANNEL + user_id for user_id in fresh])
+        await self._bus.subscribe(CHANNEL, *fresh)
         await self._read(fresh)
 
     def unwatch(self, user_ids: Iterable[str]) -> None:
@@ -97,12 +97,11 @@ class PresenceWatch:
     async def _unsubscribe(self, user_ids: list[str]) -> None:
         for user_id in user_ids:
             if user_id not in self._watched:  # unless somebody came back before this ran
-                await self._bus.unsubscribe(CHANNEL + user_id)
+                await self._bus.unsubscribe(CHANNEL, user_id)
 
     # ------------------------------------------------------------ what is heard
 
-    def _heard(self, channel: str, data: bytes) -> None:
-        user_id = channel.removeprefix(CHANNEL)
+    def _heard(self, user_id: str, data: bytes) -> None:
         watched, state = self._watched.get(user_id), told_state(data)
         if watched is None or state is None:
             self._look_again([user_id])  # a read that is under way may be older than this

@@ -11,7 +11,7 @@ from typing import Any, Final
 from services.cache import GRANTED, TOKEN_SECONDS, Cache, Grant, life
 from services.delivery import Floor
 from services.log_cache import CHANNEL, RECEIPT_KEYS
-from services.redis import Script
+from services.redis import Script, channel_of
 
 # Each value begins with three numbers of so many digits: up to where it was delivered, was read, and the joining. In
 # the sorted set each has its own band of scores, and the user's id after the number of the band.
@@ -67,7 +67,7 @@ redis.call('EXPIRE', KEYS[2], ARGV[3])
 # What is told may come in another order than it was stored: values begin with where they stand, so they compare.
 _TELL = Script(f"""
 {_PLACES}
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SPUBLISH', ARGV[1], ARGV[2])
 local found = redis.call('HMGET', KEYS[1], 'generation', ARGV[3])
 if found[1] and found[2] then
   if ARGV[4] > found[2] then
@@ -126,7 +126,9 @@ class ReceiptCache:
         Raises:
             CommitUnknown: it is not sure that nobody will read less.
         """
-        await self._cache.told(_TELL, self._keys(conversation_id), CHANNEL + conversation_id, message, user_id, value)
+        await self._cache.told(
+            _TELL, self._keys(conversation_id), channel_of(CHANNEL, conversation_id), message, user_id, value
+        )
 
     def counted(self, *, hit: bool) -> None:
         """Count something that was asked for."""
@@ -135,11 +137,12 @@ class ReceiptCache:
     async def _read(
         self, script: Script, conversation_id: str, *arguments: str, grantable: bool
     ) -> tuple[Any, Grant | None]:
-        generation = self._cache.trust.generation
+        keys = self._keys(conversation_id)
+        generation = self._cache.trust.generation(keys[0])
         if generation is None:
             return None, None
         token = self._cache.token() if grantable else ""
-        reply = await self._cache.asked(script, self._keys(conversation_id), generation, token, *arguments)
+        reply = await self._cache.asked(script, keys, generation, token, *arguments)
         return reply, Grant(generation, token) if reply == GRANTED else None
 
     def _keys(self, conversation_id: str) -> list[str]:

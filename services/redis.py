@@ -1,90 +1,61 @@
-"""Redis as Parley uses it: one connection for all commands of the process; those given at once share a round trip.
+"""Redis as Parley uses it: one server, or a Redis Cluster; one connection to each for all commands of the process.
 
-Nothing is sent twice and nothing waits for Redis to come back: what was given when the connection broke has failed, and
-what is given while there is none fails at once.
+Which of both it is the server says. Nothing is sent twice and nothing waits for Redis to come back: that is seen to on
+each connection, by `services/redis_line.py`. A cluster is there when all of its nodes are: what hangs on all keys hangs
+on all nodes, what hangs on one key hangs on the node that has it. Decision 26 has the reasons.
 """
 
 import asyncio
-import hashlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import structlog
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import AskError, MovedError
 
-from services.failures import described
-from services.tasks import Tasks, patience
+from services.redis_cluster import Cluster, slot_of, slot_of_command
+from services.redis_line import (
+    Address,
+    Argument,
+    ClusterFoundError,
+    Command,
+    Line,
+    RedisFailedError,
+    Script,
+    Servers,
+)
+from services.tasks import Tasks
 
-COMMAND_SECONDS: Final = 0.25
-OUTGOING: Final = 10_000  # commands that wait to be sent; what comes on top of them fails
-RUN: Final = 200  # commands in one round trip
-RECONNECT_SECONDS: Final = (0.05, 1.0)  # the first pause and the longest
-FAILURES: Final = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
+__all__ = ["Redis", "RedisFailedError", "Script", "channel_of"]
 
 _logger = structlog.get_logger()
 
-type Argument = str | bytes | int
 
-
-class RedisFailedError(Exception):
-    """Redis refused a command, or did not answer: then it may have run it or not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script, which Redis runs as one step."""
-
-    source: str
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        sha = hashlib.sha1(self.source.encode()).hexdigest()  # noqa: S324  # how Redis names scripts
-        object.__setattr__(self, "sha", sha)
-
-
-def connection_to(redis_url: str) -> Any:
-    """Return a connection that is not open yet, and never opens itself again."""
-    pool = ConnectionPool.from_url(
-        redis_url,
-        protocol=2,
-        socket_timeout=None,  # whoever uses it has the patience
-        socket_connect_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own gap
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Command:
-    arguments: tuple[Argument, ...]
-    reply: asyncio.Future[Any] | None  # None where nobody waits for it
+def channel_of(prefix: str, name: str) -> str:
+    """Return a channel: it is at the server that has the keys with this name as their tag."""
+    return f"{prefix}{{{name}}}"
 
 
 class Redis:
     """This process's voice to Redis."""
 
     def __init__(self, redis_url: str, scripts: Sequence[Script] = ()) -> None:
-        self.up = asyncio.Event()  # set while there is a connection
-        # Which run of which server the connection is to; None while there is none. A server that was started again may
-        # have forgotten the newest that it was told.
+        self.up = asyncio.Event()  # set while there is a connection to every node
+        # Which run of which servers the connections are to; None while one is missing. A server that was started again,
+        # or took over from another, may have forgotten the newest that was told.
         self.run_id: str | None = None
-        self.on_lost: list[Callable[[], None]] = []  # called whenever the connection was lost
-        self.on_up: list[Callable[[], None]] = []  # called whenever there is one
-        self._url = redis_url
+        self.on_lost: list[Callable[[], None]] = []  # called whenever a connection was lost, or leads to another server
+        self.on_up: list[Callable[[], None]] = []  # called whenever there is one again
+        self.on_moved: list[Callable[[], None]] = []  # called whenever other nodes have keys than before
         self._scripts = scripts
-        self._connection: Any = None
-        self._outgoing: deque[_Command] = deque()
-        self._speak = asyncio.Event()
+        self._servers = Servers.of(redis_url)
+        self._cluster = Cluster(self._servers, self._new_line, on_changed=self._map_changed)
+        # The line to a server that is alone; None in a cluster, as several addresses are.
+        self._only = self._new_line(None) if len(self._servers.addresses) <= 1 else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Keep the connection until this ends."""
+        """Keep the connections until this ends."""
         tasks = Tasks()
         tasks.spawn(self._keep_connected())
         try:
@@ -93,22 +64,53 @@ class Redis:
             self.on_lost.clear()  # this is no loss
             await tasks.close()
 
+    async def _keep_connected(self) -> None:
+        if self._only is not None:
+            try:
+                await self._only.keep_connected()
+            except ClusterFoundError:
+                _logger.info("redis.cluster")
+                self._only = None
+        await self._cluster.keep_connected()
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines to all servers that have keys."""
+        return list(self._cluster.lines.values()) if self._only is None else [self._only]
+
+    def line_of(self, key: str) -> Line | None:
+        """Return the line to the server that has a key or a channel; None where that is not known."""
+        return self._cluster.line_of(slot_of(key)) if self._only is None else self._only
+
+    def run_id_of(self, key: str) -> str | None:
+        """Return which run of which server has a key; None while there is no connection to it."""
+        if self._only is not None:
+            return self.run_id
+        line = self.line_of(key)
+        return None if line is None else line.run_id
+
+    # ------------------------------------------------------------ commands
+
     async def ping(self) -> None:
-        """Ask Redis for a sign of life.
+        """Ask every server for a sign of life.
 
         Raises:
             RedisFailedError: there was none in time.
         """
-        await self.call("PING")
+        if self._only is None and not self._cluster.is_whole:
+            raise RedisFailedError("a node is missing")
+        await asyncio.gather(*(line.call("PING") for line in self.lines))
 
     async def call(self, *arguments: Argument) -> Any:
-        """Run a command, and return its reply: None, bytes, a number, or a list of such.
+        """Run a command whose first argument is its key or, with no argument, one for any server; return its reply.
+
+        That is None, bytes, a number, or a list of such. All keys of a command have the same tag in braces.
 
         Raises:
             RedisFailedError: it did not succeed, or nobody knows.
         """
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if not self._give(_Command(arguments, reply)):
+        if not self._give(Command(arguments, reply)):
             raise RedisFailedError("there is no connection")
         return await reply
 
@@ -118,95 +120,63 @@ class Redis:
 
     def send(self, *arguments: Argument) -> None:
         """Run a command soon, in the order of the calls; nobody hears whether it came to that."""
-        self._give(_Command(arguments, None))
+        self._give(Command(arguments, None))
 
-    def _give(self, command: _Command) -> bool:
-        if self._connection is None or len(self._outgoing) >= OUTGOING:
-            return False
-        self._outgoing.append(command)
-        self._speak.set()
-        return True
+    def publish(self, channel: str, data: bytes) -> None:
+        """Send to everybody who listens, soon, and in the order of the calls."""
+        self._give(Command(("SPUBLISH", channel, data), None))
 
-    async def _keep_connected(self) -> None:
-        pause, longest = RECONNECT_SECONDS
-        while True:
-            was_up = False
-            try:
-                await self._connect()
-                was_up = True
-                await self._keep_speaking()
-            except FAILURES as error:
-                _logger.warning("redis.lost", error=described(error), was_up=was_up)
-            except Exception:  # whatever it was, a process must not fall silent
-                _logger.exception("redis.failed")
-            finally:
-                await self._disconnect()
-            pause = RECONNECT_SECONDS[0] if was_up else min(pause * 2, longest)
-            await asyncio.sleep(pause)
+    def _give(self, command: Command) -> bool:
+        line = self._only
+        if line is None:
+            line = self._cluster.line_of(slot_of_command(command.arguments))
+            if line is None:
+                return False
+        return line.give(command)
 
-    async def _connect(self) -> None:
-        connection = connection_to(self._url)
-        try:
-            async with patience(COMMAND_SECONDS * 2):
-                await connection.connect()
-                await connection.send_command("INFO", "server")
-                info = (await connection.read_response()).decode()
-                for script in self._scripts:
-                    await connection.send_command("SCRIPT", "LOAD", script.source)
-                    await connection.read_response()
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self.run_id = next(line for line in info.splitlines() if line.startswith("run_id:")).removeprefix("run_id:")
-        self._connection = connection
-        self.up.set()
+    # ------------------------------------------------------------ what becomes of servers
+
+    def _new_line(self, node: Address | None) -> Line:
+        return Line(
+            self._servers,
+            self._scripts,
+            node=node,
+            on_up=self._line_up,
+            on_lost=self._line_lost,
+            on_redirected=self._redirected,
+        )
+
+    def moved(self, moved: MovedError, line: Line) -> None:
+        """Take note of what the node of a line has said of another one."""
+        self._cluster.move(moved, line)
+
+    def _redirected(self, line: Line, redirected: list[tuple[Command, AskError]]) -> None:
+        self._cluster.redirect(line, redirected)
+
+    def _line_up(self) -> None:
+        self._look()
         for on_up in self.on_up:
             on_up()
 
-    async def _disconnect(self) -> None:
-        connection, self._connection, self.run_id = self._connection, None, None
-        if connection is None:
-            return
-        self.up.clear()
-        for command in self._outgoing:
-            _fail(command)
-        self._outgoing.clear()
+    def _line_lost(self) -> None:
+        self._look()
+        self._cluster.look_again()
         for on_lost in self.on_lost:
             on_lost()
-        await connection.disconnect(nowait=True)
 
-    async def _keep_speaking(self) -> None:
-        while True:
-            await self._speak.wait()
-            self._speak.clear()
-            while self._outgoing:
-                run = [self._outgoing.popleft() for _ in range(min(RUN, len(self._outgoing)))]
-                try:
-                    async with patience(COMMAND_SECONDS):
-                        await self._converse(run)
-                except BaseException:
-                    for command in run:
-                        _fail(command)
-                    raise
+    def _map_changed(self) -> None:
+        before = self.run_id
+        self._look()
+        if before is not None and self.run_id != before:
+            for on_lost in self.on_lost:
+                on_lost()
+        for on_moved in self.on_moved:
+            on_moved()
 
-    async def _converse(self, run: list[_Command]) -> None:
-        connection = self._connection
-        await connection.send_packed_command(
-            connection.pack_commands([command.arguments for command in run]), check_health=False
-        )
-        for command in run:
-            try:
-                reply = await connection.read_response()
-            except NoScriptError:
-                raise  # somebody took our scripts away: a new connection brings them back
-            except ResponseError as refusal:
-                _logger.warning("redis.refused", command=command.arguments[0], error=repr(refusal))
-                _fail(command, repr(refusal))
-                continue
-            if command.reply is not None and not command.reply.done():
-                command.reply.set_result(reply)
-
-
-def _fail(command: _Command, reason: str = "the connection was lost") -> None:
-    if command.reply is not None and not command.reply.done():
-        command.reply.set_exception(RedisFailedError(reason))
+    def _look(self) -> None:
+        """See whether every server is there, and which they are."""
+        self.run_id = self._cluster.run_id if self._only is None else self._only.run_id
+        if self.run_id is None:
+            self.up.clear()
+        else:
+            self.up.set()

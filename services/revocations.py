@@ -26,7 +26,7 @@ from services.mongo import Database
 from services.tasks import Tasks
 
 COLLECTION: Final = "revocations"
-CHANNEL: Final = "parley:revoked:"
+CHANNEL: Final = ("parley:revoked:", "all")
 POLL_SECONDS: Final = 0.5
 # What was written so long before the last reading may have come after it: a slow write, a writer's clock behind ours.
 OVERLAP: Final = timedelta(seconds=30)
@@ -93,12 +93,12 @@ class Revocations:
         self._anew_at = _LONG_AGO  # when the newest reading of everything began
         self._read_now = asyncio.Event()
         self._tasks = Tasks()
-        bus.listen(CHANNEL, self._heard, self._read_now.set)
+        bus.listen(CHANNEL[0], self._heard, self._read_now.set)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Follow the record until this ends; begins when all of it was read."""
-        await self._bus.subscribe(CHANNEL)
+        await self._bus.subscribe(*CHANNEL)
         async for attempt in stamina.retry_context(on=ConnectionFailure, attempts=None, timeout=None, wait_max=1.0):
             with attempt:
                 await self._read()
@@ -135,7 +135,7 @@ class Revocations:
         for session_id in ends:
             self._unrecorded.pop(session_id, None)
         for batch in batched(ends.items(), SESSIONS, strict=False):
-            self._bus.publish(CHANNEL, bson.encode(dict(batch)))
+            self._bus.publish(*CHANNEL, bson.encode(dict(batch)))
 
     async def _read(self) -> None:
         began = self._now()

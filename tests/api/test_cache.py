@@ -25,7 +25,7 @@ async def local(stack: StackProcess) -> AsyncIterator[LocalApi]:
     """A process of the test's own, which believes Redis."""
     async with local_api(stack) as local:
         trust = local.services.cache.trust
-        await until(lambda: trust.generation is not None, "Redis is believed", 20)
+        await until(lambda: trust.generation("any") is not None, "Redis is believed", 20)
         yield local
 
 
@@ -70,7 +70,7 @@ async def test_a_process_that_knows_nothing_of_a_conversation_reads_it_from_redi
         await ann.send(room, f"{number}")
     async with local_api(stack) as other, Api(other.url) as far, Api(local.url) as near:
         trust = other.services.cache.trust
-        await until(lambda: trust.generation is not None, "Redis is believed", 20)
+        await until(lambda: trust.generation("any") is not None, "Redis is believed", 20)
         expected = await bob.at(far).post(RECENT, {"id": room})
         await bob.at(far).post(RECENT, {"id": room})
         await _is_remembered(other, room)

@@ -12,7 +12,7 @@ import time
 from multiprocessing import get_context
 from statistics import median
 
-from parley.stack.stack import HOST
+from parley.stack.probes import HOST
 from tests.bench import machine, results
 
 ROUNDS = 3

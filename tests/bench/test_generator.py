@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from parley.stack.stack import HOST
+from parley.stack.probes import HOST
 from tests.bench import generator
 
 SUBSCRIBERS = 3

@@ -11,8 +11,9 @@ from typing import Self
 import psutil
 import redis.asyncio as redis
 
-from parley.stack.stack import Urls, free_port, kafka_child, mongo_child, our_child, redis_child
+from parley.stack.stack import Urls, free_port, kafka_child, mongo_child, our_child
 from parley.stack.supervisor import Child, Supervisor
+from parley.stack.valkey import redis_child
 from tests.chaos.network import HOST, Network
 
 BACK_SECONDS = 60.0  # within which what was killed serves again

@@ -25,6 +25,7 @@ from services.entry_store import EntryStore
 from services.feeds import Feeds
 from services.log import Log
 from services.messages import Messages
+from services.redis import channel_of
 from services.streams import Streams
 from services.telling import Telling
 from tests.chaos.soak import tasks_file
@@ -122,15 +123,15 @@ def _save_for_insert() -> None:
 
 
 def _no_confirm_wait() -> None:
-    async def subscribe_all(self: Bus, channels: Sequence[str]) -> bool:
+    async def subscribe(self: Bus, prefix: str, *names: str) -> bool:
         # As broadcaster does: it is on its way, and nobody waits for the answer.
+        channels = [channel_of(prefix, name) for name in names]
         fresh = {channel: asyncio.Event() for channel in channels if channel not in self._channels}
         self._channels |= fresh
-        if fresh and self._listening is not None:
-            self._tasks.spawn(self._command("SUBSCRIBE", *fresh))
+        self._tasks.spawn(self._settle_in(fresh))
         return True
 
-    _put(Bus, "subscribe_all", subscribe_all)
+    _put(Bus, "subscribe", subscribe)
 
 
 def _no_gap_fill() -> None:

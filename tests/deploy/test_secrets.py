@@ -12,7 +12,8 @@ from cryptography.x509 import load_pem_x509_certificate
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from parley.stack.stack import free_port, redis_server
+from parley.stack.stack import free_port
+from parley.stack.valkey import redis_server
 from services.config import Settings
 from services.tokens import open_tokens
 from services.vapid import open_vapid

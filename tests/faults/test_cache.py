@@ -140,7 +140,7 @@ class Process:
 
     @property
     def believes(self) -> bool:
-        return self.local.services.cache.trust.generation is not None
+        return self.local.services.cache.trust.generation("any") is not None
 
 
 @asynccontextmanager

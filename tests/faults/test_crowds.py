@@ -29,7 +29,7 @@ SOCKETS = 2_000
 
 async def channels(redis_url: str) -> set[object]:
     async with redis.Redis.from_url(redis_url) as client:
-        return set(await client.pubsub_channels("parley:log:*"))
+        return set(await client.pubsub_shardchannels("parley:log:*"))
 
 
 async def until_channels(redis_url: str, expected: set[object]) -> None:

@@ -13,7 +13,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from parley.stack.stack import free_port, redis_server
+from parley.stack.stack import free_port
+from parley.stack.valkey import redis_server
 from services.cache import Cache, Trust
 from services.config import Settings
 from services.mongo import Database, Document

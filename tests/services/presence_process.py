@@ -51,7 +51,7 @@ class Process:
         """Run one until the block ends; it leaves as a process does that is stopped."""
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(Redis(redis_url, SCRIPTS).running())
-            bus = await stack.enter_async_context(Bus(redis, redis_url, instance).running())
+            bus = await stack.enter_async_context(Bus(redis, instance).running())
             trust = await stack.enter_async_context(Trust(database, redis).running())
             cache = await stack.enter_async_context(Cache(redis, trust, 1, instance).running())
             last_seen = await stack.enter_async_context(LastSeen(database).running())

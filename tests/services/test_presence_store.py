@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.presence_store import CHANNEL, Device, PresenceStore, PresenceTimes, State, Status, told_state
-from services.redis import Redis
+from services.redis import Redis, channel_of
 from services.services import SCRIPTS
 
 PROCESSES = range(3)
@@ -197,7 +197,7 @@ async def test_what_is_seen_and_told_is_what_a_plain_model_says(
     client, stores = parts
     model, world = Model(), World(client, stores)
     async with client.pubsub() as listening:
-        await listening.subscribe(CHANNEL + world.user)
+        await listening.ssubscribe(channel_of(CHANNEL, world.user))
         for step in run:
             model.take(step)
             await world.take(step)
@@ -205,7 +205,7 @@ async def test_what_is_seen_and_told_is_what_a_plain_model_says(
 
             assert (state.status or Status.OFFLINE, state.count) == (model.shown, model.count), step
         told: list[State] = []
-        await client.publish(CHANNEL + world.user, "0")  # after everything else
+        await client.spublish(channel_of(CHANNEL, world.user), "0")  # after everything else
         while True:
             message = await listening.get_message(ignore_subscribe_messages=True, timeout=10)
             if message is None:

@@ -71,7 +71,7 @@ async def process(
         database = Database(settings)
         stack.callback(database.close)
         redis = await stack.enter_async_context(Redis(settings.redis_url).running())
-        bus = await stack.enter_async_context(Bus(redis, settings.redis_url, name).running())
+        bus = await stack.enter_async_context(Bus(redis, name).running())
         if settings.redis_url.rpartition(":")[2] != "1":
             await redis.up.wait()
             await bus.up.wait()

@@ -49,7 +49,7 @@ async def pool() -> AsyncIterator[Passwords]:
 
 def open_sessions(database: Database, pool: Passwords, settings: Settings) -> Sessions:
     # Only its own: what others have ended is the business of `test_revocations.py`.
-    revocations = Revocations(database, Bus(Redis(settings.redis_url), settings.redis_url, "test"))
+    revocations = Revocations(database, Bus(Redis(settings.redis_url), "test"))
     return Sessions(
         database,
         users=Users(database),

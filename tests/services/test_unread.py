@@ -52,7 +52,7 @@ async def processes(mongo_database: Database, caches: list[Cache]) -> AsyncItera
             blocks = Blocks(mongo_database, users)
             receipts = ReceiptService(mongo_database, logs, ReceiptCache(cache))
             # Who counts in one conversation needs neither of these.
-            inboxes = Inboxes(mongo_database, Bus(cache.redis, "redis://127.0.0.1:1", "nobody"))
+            inboxes = Inboxes(mongo_database, Bus(cache.redis, "nobody"))
             mutes = Mutes(mongo_database, Conversations(mongo_database, logs, users, blocks, epoch=1))
             messages = Messages(mongo_database, logs, users, Anybody(logs, users, blocks), epoch=1)
             started.append(Counting(logs, messages, receipts, Unread(logs, receipts, inboxes, mutes)))

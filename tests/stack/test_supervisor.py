@@ -16,7 +16,7 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from parley.stack import stack, supervisor
+from parley.stack import stack, supervisor, valkey
 from parley.stack.supervisor import Child, StartError, Supervisor
 
 DEADLINE_SECONDS = 20
@@ -112,7 +112,7 @@ async def test_stages_start_one_after_the_other_and_stop_in_reverse(bench: Bench
 async def test_a_child_that_dies_is_restarted_on_its_port_with_its_data(bench: Bench) -> None:
     (bench.directory / "valkey").mkdir()
     port = stack.free_port()
-    supervisor = bench.supervisor([stack.redis_child(bench.directory, port)])
+    supervisor = bench.supervisor([valkey.redis_child(bench.directory, port)])
     async with supervisor.running(), Redis(port=port) as client:
         pid = supervisor.pid("redis")
         await client.set("name", "value")
