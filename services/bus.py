@@ -7,7 +7,7 @@ missed something. Decision 2 says why this is not broadcaster.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -176,14 +176,14 @@ class Bus:
             await self._have_probe(ear)
         self._look()
 
-    async def _settle_in(self, channels: dict[str, asyncio.Event]) -> None:
-        """Listen to channels that are at home nowhere yet."""
+    async def _settle_in(self, channels: Iterable[str]) -> None:
+        """Listen to channels that are at home nowhere yet, unless they have been given up meanwhile."""
         by_ear: dict[Ear, dict[str, asyncio.Event]] = {}
-        for channel, event in channels.items():
+        for channel in channels:
             ear = self._ear_of(channel)
             if ear is not None and channel in self._channels and channel not in self._homes:
                 self._homes[channel] = ear
-                by_ear.setdefault(ear, {})[channel] = event
+                by_ear.setdefault(ear, {})[channel] = self._channels[channel]
         for ear, found in by_ear.items():
             await ear.add(found)
 

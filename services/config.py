@@ -62,7 +62,9 @@ class Settings(BaseSettings):
     )
     mongo_database: str = Field(default="parley", description="Name of the MongoDB database.")
     redis_url: str = Field(
-        repr=False, description="Redis or Valkey URL, for broadcast between processes and what is read often."
+        repr=False,
+        description="Redis or Valkey URL, for broadcast between processes and what is read often; of a cluster one or "
+        "more nodes, comma-separated.",
     )
     redis_password_file: Path | None = Field(default=None, description="File with the password of Redis.")
     kafka_url: str = Field(description="Kafka bootstrap servers, host:port; comma-separated.")

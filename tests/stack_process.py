@@ -109,13 +109,16 @@ class StackProcess:
 
     @contextlib.contextmanager
     def stopped(self, part: str, index: int = 0) -> Iterator[None]:
-        """Let one child stand still, as SIGSTOP does, for as long as the block lasts."""
-        process = psutil.Process(self._pid(part, index))
-        process.suspend()
+        """Let one child stand still, as SIGSTOP does, for as long as the block lasts; Redis with all of its nodes."""
+        nodes = [node["pid"] for node in self.run()["redis_nodes"]] if part == "redis" else [self._pid(part, index)]
+        processes = [psutil.Process(pid) for pid in nodes]
+        for process in processes:
+            process.suspend()
         try:
             yield
         finally:
-            process.resume()
+            for process in processes:
+                process.resume()
 
     def _pid(self, part: str, index: int) -> int:
         entry = self.run()[part]

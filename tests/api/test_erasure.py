@@ -62,8 +62,13 @@ def in_mongodb(stack: StackProcess, words: list[str]) -> list[tuple[str, str]]:
 
 
 async def in_redis(stack: StackProcess, words: list[str]) -> list[tuple[str, str]]:
-    """Return which of these words stand under which keys."""
-    client = redis.asyncio.Redis.from_url(stack.url("redis"))
+    """Return which of these words stand under which keys, at whichever node."""
+    nodes = [node["url"] for node in stack.run()["redis_nodes"]]
+    return [hit for url in nodes for hit in await in_node(url, words)]
+
+
+async def in_node(url: str, words: list[str]) -> list[tuple[str, str]]:
+    client = redis.asyncio.Redis.from_url(url)
     reads: dict[Any, Any] = {
         b"string": client.get,
         b"hash": client.hgetall,
@@ -73,6 +78,7 @@ async def in_redis(stack: StackProcess, words: list[str]) -> list[tuple[str, str
     }
     found: list[tuple[str, str]] = []
     async with client:
+        await client.readonly()  # a replica answers for itself then; to a server that is alone it means nothing
         async for key in client.scan_iter():
             kind = await client.type(key)
             value = None if kind == b"none" else await reads[kind](key)

