@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 
 from parley.cli import app as command_line
 from parley.draining import EXIT_SECONDS
@@ -36,7 +37,7 @@ from tests.deploy.manifests import (
 from tests.deploy.programs import ROOT, program
 
 # `make secrets` makes them as files of the same names.
-SECRETS = {"signing_key", "push_key", "mongo_password", "redis_password"}
+SECRETS = {"signing_key", "push_key", "alert_webhook_secret", "mongo_password", "redis_password"}
 OTHERS_OWN = {"ScaledObject", "ServiceMonitor", "PrometheusRule"}  # tools/custom_resources.py knows their definitions
 
 
@@ -100,6 +101,26 @@ def test_everything_that_a_manifest_names_is_there(found: list[Resource]) -> Non
     assert broken(found, SECRETS) == []
     made = (ROOT / "deploy/secrets.sh").read_text()
     assert [name for name in SECRETS if not re.search(rf"\b{name}\b", made)] == []
+
+
+def test_the_webhook_s_secret_is_given_to_whoever_signs_and_to_nobody_else(found: list[Resource]) -> None:
+    given = {
+        name: {item["path"] for volume in pod["spec"]["volumes"] for item in volume.get("secret", {}).get("items", ())}
+        for name, pod in pods(found).items()
+    }
+    (told,) = container(pods(found)["worker"])["env"]
+
+    assert told == {
+        "name": "PARLEY_ALERT_WEBHOOK_SECRET_FILE",
+        "value": "/run/secrets/parley/alert_webhook_secret",
+    }
+    assert [name for name, paths in given.items() if "alert_webhook_secret" in paths] == ["worker"]
+
+
+def test_the_operator_of_prometheus_gets_the_same_rules_as_prometheus(found: list[Resource]) -> None:
+    (rules,) = of_kind(found, "PrometheusRule").values()
+
+    assert rules["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
 
 
 def _no_secret(found: list[Resource]) -> None:
