@@ -126,7 +126,7 @@ async def _runs(name: str, server: servers.Server, requests: int, at_once: int) 
         request(server.speech["url"], authorization, SEND, {"input": send(number)}) for number in itertools.count()
     )
     kinds: dict[str, Iterator[bytes]] = {"viewer": itertools.repeat(viewer), "page": itertools.repeat(page)}
-    if name in servers.OURS:
+    if name == servers.OURS:
         await ask(server.speech["url"], sends, MESSAGES, 1)
         kinds["send"] = sends
     found = []
