@@ -35,8 +35,8 @@ HISTOGRAMS: Final[dict[Name, tuple[str, tuple[str, ...], str]]] = {
     "delivered_ms": ("parley_delivery_seconds", (), "From an entry's decision until it was handed to subscribers."),
 }
 GAUGES: Final = {
-    "connections": ("parley_sockets", "Sockets that are open."),
-    "subscriptions": ("parley_subscriptions", "Subscriptions of the open sockets."),
+    "connections": ("parley_sockets", "Sockets and streams that are open."),
+    "subscriptions": ("parley_subscriptions", "Subscriptions of the open sockets and streams."),
     "loop_lag_seconds": ("parley_event_loop_lag_seconds", "How late the event loop was, at most, in the last 15 s."),
     "outbox_oldest_seconds": ("parley_outbox_oldest_seconds", "How long the oldest entry waits for Kafka."),
     "consumer_lag": ("parley_consumer_lag", "Events that this worker's jobs have not handled yet."),
