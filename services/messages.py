@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from services import ids
 from services.append import Decide
@@ -35,6 +35,7 @@ from services.mongo import Collection, Database, Document
 from services.paging import Page, Window, read_page
 from services.positions import Position, sequence_in
 from services.senders import Senders
+from services.sends import SendRecord, Sends
 from services.state import Conversation, Member
 from services.users import Users
 
@@ -100,7 +101,7 @@ class Messages:
 
     def __init__(self, database: Database, logs: Logs, users: Users, senders: Senders, epoch: int) -> None:
         self._entries: Collection = database["entries"]
-        self._sends: Collection = database["sends"]
+        self._sends = Sends(database, logs.spawn)
         self._logs = logs
         self._users = users
         self._senders = senders
@@ -282,8 +283,7 @@ class Messages:
         except UserError:
             # Refused as of what this process has seen; but what was stored before stays stored, and news may allow it.
             await log.catch_up()
-            stored = await self._sends.find_one({"_id": f"{conversation_id}:{key}"})
-            if stored is None:
+            if not await self._sends.is_known(f"{conversation_id}:{key}"):
                 decide(await log.state_with(concerns, quoted))
         base = await self._base(log, key, _fingerprint(body, reply_to_id, attachments))
         sent = await log.append(key, decide, base=base, concerns=concerns, messages=quoted)
@@ -296,7 +296,7 @@ class Messages:
         try:
             await admit()
         except RateLimited:
-            if await self._sends.find_one({"_id": f"{conversation_id}:{key}"}) is None:
+            if not await self._sends.is_known(f"{conversation_id}:{key}"):
                 raise
 
     async def _base(self, log: Log, key: str, fingerprint: bytes) -> int:
@@ -305,20 +305,16 @@ class Messages:
         Raises:
             Conflict: the key was first used for another message.
         """
-        record_id = f"{log.conversation_id}:{key}"
-        base = log.sequence  # before the insert: another process may use this record as soon as it stands
-        try:
-            await self._sends.insert_one({"_id": record_id, "base": base, "fingerprint": fingerprint})
-        except DuplicateKeyError:
-            record = await self._sends.find_one({"_id": record_id})
-            assert record is not None  # records are never removed
-            if record["fingerprint"] != fingerprint:
-                raise Conflict("This id was used for another message.", ("input", "clientMessageId")) from None
+        # The sequence as of now: another process may use this record as soon as it stands.
+        record = SendRecord(f"{log.conversation_id}:{key}", log.sequence, fingerprint)
+        settled = await self._sends.settled(record)
+        if settled is not record:
+            if settled.fingerprint != fingerprint:
+                raise Conflict("This id was used for another message.", ("input", "clientMessageId"))
             await log.refresh()  # the message may be stored, and changed
-            if record["base"] > log.sequence:
+            if settled.base > log.sequence:
                 await log.catch_up()
-            return int(record["base"])
-        return base
+        return settled.base
 
     # ------------------------------------------------------------ changing
 

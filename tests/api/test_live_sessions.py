@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.api.test_sessions import ANOTHER, CHANGE, LOGIN, LOGOUT, REFRESH, RESET, REVOKE, reset_link, session_id
 from tests.api.test_typing import TYPING, type_
+from tests.api.test_typing import until as shows
 from tests.clients import ANSWER_SECONDS, INBOX, PASSWORD, REMOVE, SEND, Api, Json, Person, Running, Socket
 from tests.local_api import local_api
 from tests.raw_socket import RawSocket
@@ -217,22 +218,34 @@ async def test_a_logout_over_a_socket_is_answered_before_it_closes_and_told_to_t
     assert [message["type"] for message in heard_there] == ["next", "complete"]
 
 
+async def until_end(running: Running) -> AsyncIterator[Json]:
+    """Yield what comes until the operation has ended, and its end."""
+    while True:
+        message = await running.message()
+        yield message
+        if message["type"] != "next":
+            return
+
+
 async def test_who_is_removed_from_a_conversation_gets_nothing_more_of_it(api: Api, other_api: Api) -> None:
-    ann, bob = await api.register(), await api.register()
-    conversation, other = [(await ann.talk(bob))["id"] for _ in range(2)]
+    ann, bob, eve = [await api.register() for _ in range(3)]
+    conversation, other = [(await ann.talk(bob, eve))["id"] for _ in range(2)]
     async with opened(bob, (api, other_api), conversation) as both:
         inboxes = [await each.session.socket.start(INBOX) for each in both]
         for inbox in inboxes:
             for _ in (conversation, other):
                 await inbox.until_caught_up()
         typing = [await each.session.socket.start(TYPING, {"id": conversation}) for each in both]
+        await type_(eve, conversation)
+        for each in typing:
+            await shows(each, eve)
         removed = await ann.mutate(REMOVE, conversationId=conversation, userId=bob.id)
         await ann.send(conversation, "not for bob")
         await type_(ann, conversation)
         await ann.send(other, "for bob")
         updates = [[await each.updates.message() for _ in range(2)] for each in both]
         in_inboxes = [[await inbox.update() for _ in range(2)] for inbox in inboxes]
-        of_typing = [await each.message() for each in typing]
+        of_typing = [[message async for message in until_end(each)] for each in typing]
         again = [await (await each.session.socket.updates(conversation)).message() for each in both]
         sends = [await bob.at(each).send(conversation, "still here?") for each in (api, other_api)]
 
@@ -243,7 +256,9 @@ async def test_who_is_removed_from_a_conversation_gets_nothing_more_of_it(api: A
     for last, after in in_inboxes:
         assert (last["__typename"], last["userId"], last["conversationId"]) == ("MemberRemoved", bob.id, conversation)
         assert (after["conversationId"], after["message"]["body"]) == (other, "for bob")
-    assert [message["type"] for message in of_typing] == ["complete"] * 2
+    for *shown, end in of_typing:
+        assert end["type"] == "complete"
+        assert ann.id not in str(shown)
     assert [message["payload"][0]["extensions"]["code"] for message in again] == ["NOT_FOUND"] * 2
     assert [payload["userErrors"][0]["code"] for payload in sends] == ["NOT_FOUND"] * 2
 

@@ -21,11 +21,11 @@ async def found(name: str, directory: Path) -> Counter[str]:
     mutant = MUTANTS[name]
     wish = campaign.Wish(
         seed=1,
-        faults=4 if mutant.faults else 0,
+        faults=0 if not mutant.faults else 1 if mutant.is_calm else 4,
         seconds=15.0,
         clients=16,
-        rooms=2,
-        rate=10.0,
+        rooms=8 if mutant.is_calm else 2,
+        rate=3.0 if mutant.is_calm else 10.0,
         kinds=mutant.faults or ("kill api",),
         mutant=name,
         far_redis_seconds=FAR_SECONDS if mutant.needs_far_redis else 0.0,

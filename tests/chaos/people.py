@@ -24,6 +24,7 @@ QUIET_ROOMS = 8  # in which nothing happens but that somebody comes, is spoken t
 NEWCOMER_PAUSE_SECONDS = 4.0
 SPOKEN_TO_SECONDS = 20.0  # that a newcomer waits for the word
 REGISTERING = 8  # people at a time
+ROAMING = 4  # of so many who listen one goes from process to process
 GHOSTS = 5
 FREED_SECONDS = 60.0  # that a half-open connection is watched
 GONE_SECONDS = 90.0  # that somebody is watched who is gone
@@ -84,7 +85,7 @@ class Crowd:
             crowd.rooms.append(room)
             crowd.members.append(group[:100])
             for number, person in enumerate(group[:100]):
-                room.listen(person, restless=bool(number % 2))
+                room.listen(person, restless=not number % ROAMING)
         return crowd
 
     @property

@@ -37,6 +37,7 @@ PATIENCE_SECONDS = 90.0  # how long anybody waits for what must come in the end
 REFUSED = 0  # in place of a close code, where the subscription was not accepted
 PAUSE_SECONDS = 0.05  # between two attempts of a client, the first time
 LONGEST_PAUSE_SECONDS = 1.0  # later on
+LONGEST_STAY = 25  # entries that a restless listener takes before it goes
 
 
 def entry_of(update: Json) -> Entry:
@@ -255,7 +256,7 @@ class Listener:
             await asyncio.sleep(backoff(self._failures))
 
     async def _connect(self, api: Api, connection: str) -> None:
-        history, leave_after = self.room.history, random.randint(1, 25) if self.restless else None
+        history, leave_after = self.room.history, self._leaves_after() if self.restless else None
         async with self.person.at(api).socket() as socket:
             running = await socket.updates(self.room.conversation, self._cursor)
             history.add(
@@ -280,6 +281,11 @@ class Listener:
                 self._failures = 0
                 received += self._take(message["payload"]["data"]["conversationUpdates"], connection)
             history.add(Closed(connection=connection, code=1000))
+
+    def _leaves_after(self) -> int:
+        """Return after how many entries to go; who is far behind takes half of that on average, so that it arrives."""
+        behind = max(listener.sequence for listener in self.room.listeners) - self.sequence
+        return random.randint(1, max(LONGEST_STAY, behind))
 
     def _take(self, update: Json, connection: str) -> bool:
         """Note an update; return whether it is an entry of the log."""

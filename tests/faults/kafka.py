@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from pymongo import MongoClient
 
+from services.kafka import ClusterWatch
+from services.topics import EVENTS
 from tests.faults.harness import Room, until
 from tests.stack_process import StackProcess
 
@@ -22,30 +24,42 @@ class Witness:
     def __init__(self, servers: str) -> None:
         self.seen: Counter[str] = Counter()  # how often each event came
         self._servers = servers
+        self._clusters = ClusterWatch(servers)
+        self._cluster: str | None = None  # whose events it was fed
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator["Witness"]:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says much while a broker is away
-        watching = asyncio.create_task(self._watch())
+        tasks = [asyncio.create_task(self._clusters.keep_looking(EVENTS)), asyncio.create_task(self._watch())]
         try:
             yield self
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:
             consumer: Any = AIOKafkaConsumer(
-                "parley.events", bootstrap_servers=self._servers, group_id="witness", auto_offset_reset="earliest"
+                EVENTS, bootstrap_servers=self._servers, group_id="witness", auto_offset_reset="earliest"
             )
             try:
                 await consumer.start()
-                async for record in consumer:
-                    self.seen[orjson.loads(record.value)["id"]] += 1
+                while True:
+                    await self._take_some(consumer)
             except (KafkaError, OSError):
                 await asyncio.sleep(0.1)
             finally:
                 await consumer.stop()
+
+    async def _take_some(self, consumer: Any) -> None:
+        found = await consumer.getmany(timeout_ms=500)
+        if self._cluster not in {None, self._clusters.cluster} and consumer.assignment():
+            # The places of another cluster's events have nothing to do with where this consumer stood.
+            await consumer.seek_to_beginning()
+        self._cluster = self._clusters.cluster
+        for records in found.values():
+            self.seen.update(orjson.loads(record.value)["id"] for record in records)
 
 
 async def all_arrive(room: Room, witness: Witness, head: int) -> None:

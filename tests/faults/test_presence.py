@@ -15,7 +15,7 @@ from websockets.exceptions import WebSocketException
 from services.typing import LIFE_SECONDS
 from tests.api.test_presence import WATCH, is_, read
 from tests.api.test_typing import TYPING, now, type_
-from tests.clients import Api, Json, Person, Running, Socket
+from tests.clients import ANSWER_SECONDS, Api, Json, Person, Running, Socket
 from tests.faults.harness import PAUSE_SECONDS, until
 from tests.stack_process import StackProcess
 
@@ -108,6 +108,17 @@ async def serves(api: Api) -> None:
             await asyncio.sleep(PAUSE_SECONDS)
 
 
+async def is_remembered(fragile: StackProcess, reader: Person, person: Person) -> None:
+    """Wait until Redis has somebody's name: for some seconds after it was away itself, it is given nothing."""
+    async with redis.Redis.from_url(fragile.url("redis")) as client, asyncio.timeout(ANSWER_SECONDS):
+        while True:
+            await reader.post("query ($id: ID!) { node(id: $id) { ... on User { handle } } }", {"id": person.id})
+            async for key in client.scan_iter(f"parley:*:user:{{{person.id}}}"):
+                if await client.hexists(key, "value"):
+                    return
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
 @pytest.mark.slow
 async def test_the_users_of_a_killed_process_are_offline_in_time_and_all_others_as_they_were(
     fragile: StackProcess, apis: tuple[Api, Api]
@@ -193,6 +204,7 @@ async def test_while_mongodb_is_away_presence_and_typing_go_on(fragile: StackPro
         assert (await typing.any_update())["users"]
         while (await typing.any_update())["users"]:  # whoever has just come may be told twice
             pass
+        await is_remembered(fragile, bob, ann)
         with fragile.stopped("mongo"):
             async with ann.socket():
                 await until(lambda: seen.last(ann) == "ONLINE", "online")

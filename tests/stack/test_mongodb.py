@@ -422,6 +422,26 @@ COMMANDS: list[Document] = [
     {"update": "c", "updates": [{"q": {"_id": "every:type"}, "u": {"$push": {"tags": {"$each": ["x", "y"]}}}}]},
     {"update": "c", "updates": [{"q": {"_id": "every:type", "tags": "y"}, "u": {"$set": {"tags.$": "z"}}}]},
     {"update": "c", "updates": [{"q": {"_id": "every:type"}, "u": {"$addToSet": {"tags": "x"}}}]},
+    *[
+        {
+            "update": "c",
+            "updates": [{"q": {"_id": "set"}, "u": {"$addToSet": {field: {"$each": each}}}, "upsert": True}],
+        }
+        for field, each in (
+            ("n", [3, 1, 3]),
+            ("n", [1, 9, 9, 2]),
+            ("n", [9, 3]),
+            ("n", []),
+            ("n", [4, 2.0, True, 2**40]),
+            ("n", [2, 5]),
+            ("t", ["b", "a"]),
+            ("t", ["c", "a", "c"]),
+            ("t.u", ["c"]),
+        )
+    ],
+    {"find": "c", "filter": {"_id": "set"}},
+    {"findAndModify": "c", "query": {"_id": "set"}, "update": {"$addToSet": {"t": {"$each": ["d", "a"]}}}, "new": True},
+    {"findAndModify": "c", "query": {"_id": "set"}, "update": {"$addToSet": {"t": {"$each": ["d", "a"]}}}},
     {"update": "c", "updates": [{"q": {"_id": "every:type", "whole": {"$lt": 9}}, "u": {"$max": {"whole": 90}}}]},
     *[
         {
