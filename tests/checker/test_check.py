@@ -374,6 +374,7 @@ def test_latency_counts_up_to_the_last_receiver_and_is_split_by_fault() -> None:
         Subscribed(at=1, connection=user, subscriber=user, client=user, user=user, conversation="cnv", after=2)
         for user in ("ann", "bob")
     ]
+    records += [CaughtUp(at=2, connection="bob", sequence=2)]
     for sequence, sent_ms, slow_ms in ((3, 10, 20), (4, 100, 300), (5, 1_000, 50)):
         key = f"m{sequence}"
         entry = Entry(sequence=sequence, kind=MESSAGE, client_message_id=key, body="hello")
