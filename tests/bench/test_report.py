@@ -97,7 +97,7 @@ ASKED = queries.Run(server="parley", kind="viewer", requests=9, cpu_us=100.0, p5
 QUERIES = [
     ASKED,
     replace(ASKED, kind="page", cpu_us=1_000.0),
-    replace(ASKED, kind="send", cpu_us=1_600.0),
+    replace(ASKED, kind=queries.BUSY, cpu_us=1_600.0),
     replace(ASKED, server=queries.PEER, cpu_us=150.0),
     replace(ASKED, server=queries.PEER, kind="page", cpu_us=1_600.0),
 ]
