@@ -61,20 +61,20 @@ def create_app(settings: Settings) -> ASGIApp:
             sockets = Sockets(engine, documents, fanout, services)
             gc.collect()
             gc.freeze()  # the schema's objects stay: there is no use in looking through them again and again
+            services.loop_lag.listeners.append(engine.load.note)
             try:
-                async with engine.load.running():
-                    yield {
-                        "graphql": {
-                            PATH: GraphQLOverHTTP(engine, documents, services),
-                            streaming.PATH: streaming.Streams(sockets),
-                        },
-                        "health": services.health,
-                        "tokens": services.tokens,
-                        "sockets": sockets,
-                        "meter": services.meter,
-                        "services": services,
-                        "exposition": Exposition(services.meter, services.health.version),
-                    }
+                yield {
+                    "graphql": {
+                        PATH: GraphQLOverHTTP(engine, documents, services),
+                        streaming.PATH: streaming.Streams(sockets),
+                    },
+                    "health": services.health,
+                    "tokens": services.tokens,
+                    "sockets": sockets,
+                    "meter": services.meter,
+                    "services": services,
+                    "exposition": Exposition(services.meter, services.health.version),
+                }
             finally:
                 await sockets.close()
                 await engine.close()

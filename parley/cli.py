@@ -327,14 +327,14 @@ def capacity(
 
 @bench.command()
 def monitoring(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, each with monitoring on, off, off and on.")] = 30,
     subscribers: Annotated[int, typer.Option(min=1, help="Subscribed sockets.")] = 1_000,
-    events: Annotated[int, typer.Option(min=1, help="Messages sent to them.")] = 50,
-    requests: Annotated[int, typer.Option(min=20, help="Requests of each kind.")] = 3_000,
+    events: Annotated[int, typer.Option(min=1, help="Messages sent to them in each part of a round.")] = 20,
+    requests: Annotated[int, typer.Option(min=4, help="Requests in each part; of pages and sends a quarter.")] = 600,
     at_once: Annotated[int, typer.Option(min=1, help="Requests that are under way at any time.")] = 8,
-    runs: Runs = 3,
 ) -> None:
-    """Measure what monitoring costs: CPU of deliveries and requests with it, and without, in turns."""
-    _judge(_bench("monitoring").main(subscribers, events, requests, at_once, runs))
+    """Measure what monitoring costs: CPU of deliveries and requests with it, and without, in turns, in one process."""
+    _judge(_bench("monitoring").main(rounds, subscribers, events, requests, at_once))
 
 
 @bench.command()

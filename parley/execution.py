@@ -71,21 +71,13 @@ class Operation:
     measured: Measured
     sharing: Sharing | None  # which subscribers may share executions; None where it is no subscription
     plan: Plan | None  # None where graphql-core has to answer
+    kind: str  # QUERY, MUTATION or SUBSCRIPTION
+    root: str  # the field at its root that it is counted under: names of operations are its caller's, and without end
 
     @property
     def fields(self) -> frozenset[str]:
         """The fields at its root."""
         return self.measured.fields
-
-    @property
-    def kind(self) -> str:
-        """QUERY, MUTATION or SUBSCRIPTION."""
-        return self.definition.operation.name
-
-    @property
-    def root(self) -> str:
-        """The field at its root that it is counted under: names of operations are its caller's, and without end."""
-        return min(self.measured.fields, default="")
 
     @property
     def is_subscription(self) -> bool:
@@ -190,7 +182,7 @@ class Engine:
         except TimeoutError:
             response = {"data": None, "errors": [_out_of_time(operation)]}
         user_id = context.claims.user_id if context.claims else None
-        found = codes(response.get("errors", ()))
+        found = codes(response["errors"]) if "errors" in response else ()
         meter.request(operation.kind, operation.root, milliseconds_since(began), user_id, found)
         return response
 
@@ -345,6 +337,8 @@ class Engine:
             operations[definition],
             sharing=sharing(document, definition) if kind is OperationType.SUBSCRIPTION else None,
             plan=None if kind is OperationType.SUBSCRIPTION else plan(self._schema, document, definition),
+            kind=kind.name,
+            root=min(operations[definition].fields, default=""),
         )
 
 

@@ -1,6 +1,6 @@
 """What a process has counted, as Prometheus reads it: each process is a target, and the sums are Prometheus's work."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, override
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from services.health import DOWN
-from services.meter import BUCKETS, PER_OCTAVE, Key, Meter, Name, bound
+from services.meter import BUCKETS, PER_OCTAVE, Key, Meter, Name, Totals, bound
 
 # Each count: its name for Prometheus, what its labels are called, and what it means.
 COUNTERS: Final[dict[Name, tuple[str, tuple[str, ...], str]]] = {
@@ -35,8 +35,8 @@ HISTOGRAMS: Final[dict[Name, tuple[str, tuple[str, ...], str]]] = {
     "delivered_ms": ("parley_delivery_seconds", (), "From an entry's decision until it was handed to subscribers."),
 }
 GAUGES: Final = {
-    "connections": ("parley_sockets", "Sockets that are open."),
-    "subscriptions": ("parley_subscriptions", "Subscriptions of the open sockets."),
+    "connections": ("parley_sockets", "Sockets and streams that are open."),
+    "subscriptions": ("parley_subscriptions", "Subscriptions of the open sockets and streams."),
     "loop_lag_seconds": ("parley_event_loop_lag_seconds", "How late the event loop was, at most, in the last 15 s."),
     "outbox_oldest_seconds": ("parley_outbox_oldest_seconds", "How long the oldest entry waits for Kafka."),
     "consumer_lag": ("parley_consumer_lag", "Events that this worker's jobs have not handled yet."),
@@ -56,7 +56,8 @@ class MeterCollector(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        counts = self._meter.counts()
+        totals = self._meter.totals()
+        counts = totals.counts
         yield _build(self._version)
         for name, (shown, labels, meaning) in COUNTERS.items():
             family = CounterMetricFamily(shown, meaning, labels=labels)
@@ -65,14 +66,14 @@ class MeterCollector(Collector):
                 family.add_metric(values, count)
             yield family
         for name, (shown, labels, meaning) in HISTOGRAMS.items():
-            yield _histogram(HistogramMetricFamily(shown, meaning, labels=labels), name, counts.items(), self._meter)
+            yield _histogram(HistogramMetricFamily(shown, meaning, labels=labels), name, totals)
         for gauge, (shown, meaning) in GAUGES.items():
-            if gauge in self._meter.gauges:
-                yield GaugeMetricFamily(shown, meaning, value=self._meter.gauges[gauge]())
+            if gauge in totals.gauges:
+                yield GaugeMetricFamily(shown, meaning, value=totals.gauges[gauge])
         up = GaugeMetricFamily(COMPONENT, "Whether a part answers this process: 1, or 0.", labels=["component"])
-        for gauge, value in self._meter.gauges.items():
+        for gauge, value in totals.gauges.items():
             if gauge.endswith(DOWN):
-                up.add_metric([gauge.removesuffix(DOWN)], 1 - value())
+                up.add_metric([gauge.removesuffix(DOWN)], 1 - value)
         yield up
 
 
@@ -96,11 +97,9 @@ def _build(version: str) -> Metric:
     return family
 
 
-def _histogram(
-    family: HistogramMetricFamily, name: Name, counts: Iterable[tuple[Key, int]], meter: Meter
-) -> HistogramMetricFamily:
+def _histogram(family: HistogramMetricFamily, name: Name, totals: Totals) -> HistogramMetricFamily:
     by_labels: dict[Key, dict[int, int]] = {}
-    for key, count in counts:
+    for key, count in totals.counts.items():
         if key[0] == name:
             by_labels.setdefault(key[1:-1], {})[int(key[-1])] = count
     for labels, found in by_labels.items():
@@ -110,5 +109,5 @@ def _histogram(
             if number % PER_OCTAVE == 0:  # one for each doubling is enough for a graph
                 buckets.append((f"{bound(number) / 1_000:g}", total))
         buckets.append(("+Inf", sum(found.values())))
-        family.add_metric(labels, buckets, sum_value=meter.totals.sums[name, *labels] / 1e6)
+        family.add_metric(labels, buckets, sum_value=totals.sums[name, *labels] / 1e6)
     return family

@@ -323,23 +323,31 @@ class _Room:
         # Who is live now gets the entries from here, and whoever becomes live from now on has replayed them.
         told = [(run, list(group.live)) for group, run in results.items()]
         self.position = entries[-1].sequence
-        before, left, present = entries[0].sequence - 1, DELIVERIES, now()
+        before, left, ahead = entries[0].sequence - 1, DELIVERIES, list[int]()
         for run, readers in told:
-            for entry in entries:
-                self.meter.time(
-                    "delivered_ms", milliseconds=(present - entry.at).total_seconds() * 1_000, times=len(readers)
-                )
-            self.meter.count("delivered", times=len(readers) * len(run))
             for reader in readers:
                 if reader.ended or reader.since >= self.position:
                     continue
-                reader.subscriber.next(run if reader.since <= before else run[reader.since - before :])
+                if reader.since <= before:
+                    reader.subscriber.next(run)
+                else:
+                    reader.subscriber.next(run[reader.since - before :])
+                    ahead.append(reader.since)
                 if reader.is_last(entries[-1]):
                     reader.complete()
                 left -= 1
                 if not left:
+                    self._count(entries, DELIVERIES, ahead)
                     await asyncio.sleep(0)
-                    left = DELIVERIES
+                    left, ahead = DELIVERIES, []
+        self._count(entries, DELIVERIES - left, ahead)
+
+    def _count(self, entries: list[Entry], readers: int, ahead: list[int]) -> None:
+        """Count what was just handed to some readers: all entries, but for those who had some of them already."""
+        present = now()
+        for entry in entries:
+            if times := readers - sum(since >= entry.sequence for since in ahead):
+                self.meter.delivered((present - entry.at).total_seconds() * 1_000, times)
 
 
 async def _patiently[T](work: Callable[[], Awaitable[T]]) -> T:

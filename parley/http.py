@@ -52,6 +52,7 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     public_seconds: int | None = None  # for which it may be repeated to everybody; None where it may not
+    is_executed: bool = False  # then its errors were counted where it was
 
     @classmethod
     def refusal(cls, message: str, code: str, status: int, **headers: str) -> "Answer":
@@ -110,6 +111,8 @@ class GraphQLOverHTTP:
         except Exception:
             _logger.exception("request.failed", path=scope["path"])
             answer = Answer(_errors([_failed(scope["state"]["origin"])]), 500)
+        if isinstance(answer, Answer) and not answer.is_executed:
+            self._services.meter.errors(codes(answer.content["errors"]))
         await answer.send(scope, receive, send, RESPONSE_TYPE if media_type == RESPONSE_TYPE else JSON_TYPE)
 
     async def _answer(self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None) -> Sendable:
@@ -126,7 +129,6 @@ class GraphQLOverHTTP:
             if isinstance(request, Answer):
                 await allowance.enter(light=False)
                 answer = request
-                self._services.meter.errors(codes(answer.content["errors"]))
             else:
                 context = Context(self._services, claims, allowance=allowance)
                 answer = await self._run(scope["method"], request, context, origin, media_type)
@@ -134,7 +136,6 @@ class GraphQLOverHTTP:
             seconds = math.ceil((refused.retry_after_ms or 0) / 1_000)
             return Answer(_errors([_formatted(refused, origin)]), 503, {"retry-after": str(seconds)})
         except RateLimited as refused:
-            self._services.meter.errors([refused.code])
             answer = Answer(_errors([_formatted(refused, origin)]), 429)
             answer.headers.update(admission.headers(allowance.used, refused))
         else:
@@ -163,10 +164,10 @@ class GraphQLOverHTTP:
                 return Answer.refusal("Mutations need POST.", "BAD_USER_INPUT", 405, allow="POST")
             result = await self._engine.execute(operation, request.variables, context, origin.request_id)
         except RequestRefused as refused:
-            self._services.meter.errors(codes(refused.errors))
             return Answer(_errors(refused.errors), REFUSED_STATUS if media_type == RESPONSE_TYPE else 200)
         is_repeatable = method != "POST" and context.claims is None and "errors" not in result
-        return Answer(result, public_seconds=_public_seconds(operation) if is_repeatable else None)
+        public_seconds = _public_seconds(operation) if is_repeatable else None
+        return Answer(result, public_seconds=public_seconds, is_executed=True)
 
     async def _readable(
         self, scope: Scope, receive: Receive, sent: dict[str, str], media_type: str | None

@@ -1,12 +1,11 @@
 """How much this process still takes on: when it has too much, what matters least is refused first, and sends last."""
 
-import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -15,7 +14,6 @@ from services.errors import Overloaded
 if TYPE_CHECKING:
     from parley.execution import Operation
 
-SAMPLE_SECONDS: Final = 0.25
 LAG_SECONDS: Final = 0.25  # how late the event loop may turn
 PATIENCE_SECONDS: Final = 3.0  # for which it may be later than that before more is refused; and as long after it is not
 IN_FLIGHT: Final = (1_000, 1_500, 1_750, 2_000)  # operations under way from which on each criticality is refused
@@ -56,15 +54,6 @@ class Load:
         self._refused = 0  # the highest criticality that is refused because of the lag; 0: nothing is
         self._since = clock()  # since when it has been late, or in time, without a break
         self._is_late = False
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Self]:
-        """Watch the event loop until this ends."""
-        watching = asyncio.create_task(self._watch())
-        try:
-            yield self
-        finally:
-            watching.cancel()
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -107,9 +96,3 @@ class Load:
             self._refused = refused
             _logger.warning("load.changed", refused=[level.name for level in Criticality if level <= refused])
         self._since = now
-
-    async def _watch(self) -> None:
-        while True:
-            before = self._clock()
-            await asyncio.sleep(SAMPLE_SECONDS)
-            self.note(self._clock() - before - SAMPLE_SECONDS)

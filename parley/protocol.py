@@ -96,6 +96,7 @@ class Operation:
                 _errors(f"More than {SUBSCRIPTIONS} subscriptions on a socket", "RATE_LIMITED", retryable=True)
             )
         self.subscription = True
+        self._connection.tally.subscriptions += 1
         return None
 
     def next(self, payload: bytes) -> bytes | None:
@@ -152,12 +153,22 @@ class Close:
 type Event = Init | Subscribe | Complete | Send | Close
 
 
+class Tally:
+    """What all connections of a process have together, so that whoever asks need not look at each of them."""
+
+    __slots__ = ("subscriptions",)
+
+    def __init__(self) -> None:
+        self.subscriptions = 0  # active operations that are subscriptions
+
+
 class Connection:
     """The server's side of one socket; `now` is always in seconds of one monotonic clock."""
 
-    __slots__ = ("_expires", "_operations", "_ping_at", "_state")
+    __slots__ = ("_expires", "_operations", "_ping_at", "_state", "tally")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, tally: Tally | None = None) -> None:
+        self.tally = tally or Tally()
         self._state: Literal["opened", "initialised", "acknowledged", "closed"] = "opened"
         self._operations: dict[str, Operation] = {}
         self._expires = now + INIT_SECONDS
@@ -226,6 +237,7 @@ class Connection:
             return None
         self._state = "closed"
         self._expires = self._ping_at = math.inf
+        self.tally.subscriptions -= self.subscriptions
         ended = tuple(self._operations.values())
         for operation in ended:
             operation.active = False
@@ -254,6 +266,7 @@ class Connection:
         if not operation.active:
             return False
         operation.active = False
+        self.tally.subscriptions -= operation.subscription
         del self._operations[operation.id]
         return True
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from parley import admission
 from parley.asked import Asked
-from parley.execution import Errors, Operation, RequestRefused
+from parley.execution import Errors, Operation, RequestRefused, codes
 from parley.fanout import Subscriber
 from parley.frames import SharedText
 from parley.http import Answer, GraphQLOverHTTP, Sendable
@@ -70,11 +70,13 @@ class Streams(GraphQLOverHTTP):
                 stream.answer(result)
                 return stream
         except RequestRefused as refused:
+            self._services.meter.errors(codes(refused.errors))
             stream.error(refused.errors)
             return stream
         whose = context.claims.session_id if context.claims else caller(None, origin.address).name
         if self._open[whose] >= STREAMS:
             extensions = {"code": "RATE_LIMITED", "retryable": True}
+            self._services.meter.errors(["RATE_LIMITED"])
             stream.error([{"message": f"More than {STREAMS} streams at once", "extensions": extensions}])
             return stream
         self._open[whose] += 1

@@ -85,9 +85,11 @@ class Sockets:
         self.of_users = Seats(settings.sockets_per_user if are_bounded else None)
         self._ends = Ends(self.clients)
         services.revocations.on_ended.append(self._ends.add)
+        self.tally = protocol.Tally()
+        # A stream is a connection with one subscription.
         services.meter.gauges |= {
-            "connections": lambda: len(self.open),
-            "subscriptions": lambda: sum(socket.subscriptions for socket in self.open),
+            "connections": lambda: len(self.open) + len(self.streams),
+            "subscriptions": lambda: self.tally.subscriptions + len(self.streams),
         }
 
     async def close(self) -> None:
@@ -187,7 +189,7 @@ class Socket(asyncio.Protocol):
         self._transport: asyncio.Transport  # from `connection_made` on
         self._is_open = False  # whether the request was answered
         self._reader = frames.Reader()
-        self._connection = protocol.Connection(time.monotonic())
+        self._connection = protocol.Connection(time.monotonic(), self._sockets.tally)
         self._claims: Claims | None = None
         self._notices: SessionNotices | None = None  # until somebody subscribes to `session`
         self._attendant: Attendant | None = None  # of the presence; None while nobody is let in
@@ -352,11 +354,6 @@ class Socket(asyncio.Protocol):
     # ------------------------------------------------------------ the session
 
     @property
-    def subscriptions(self) -> int:
-        """How many subscriptions it has."""
-        return self._connection.subscriptions
-
-    @property
     def session_id(self) -> str | None:
         """The session that the client came with; None where it came with none."""
         return None if self._claims is None else self._claims.session_id
@@ -504,6 +501,7 @@ class Socket(asyncio.Protocol):
             response = await sockets.engine.execute(operation, request.asked.variables, context, request_id)
             client.answer(orjson.dumps(response))
         elif (refusal := request.operation.subscribe()) is not None:
+            sockets.services.meter.errors(["RATE_LIMITED"])
             self.send(refusal)
         else:
             reader = await sockets.fanout.subscribe(operation, request.asked.variables, context, client, request_id)

@@ -35,6 +35,7 @@ from services.health import ComponentWatch, HealthChecks
 from services.jobs import EVENT_STREAM, Consumer
 from services.kafka import ClusterWatch, Extents, Producer
 from services.leases import Leases
+from services.loop_lag import LoopLag
 from services.meter import Meter
 from services.metric_history import MetricHistory, MetricRollup
 from services.metric_reports import MetricReports
@@ -142,7 +143,9 @@ def create_worker(settings: Settings) -> ASGIApp:
             for consumer in consumers:
                 await stack.enter_async_context(consumer.running())
             tasks.spawn(letters.keep_looking())
+            loop_lag = await stack.enter_async_context(LoopLag().running())
             meter.gauges |= {
+                "loop_lag_seconds": lambda: loop_lag.largest_seconds,
                 "outbox_oldest_seconds": lambda: relay.oldest_seconds,
                 "consumer_lag": lambda: sum(consumer.lag for consumer in consumers),
                 "dead_letters": lambda: letters.waiting,

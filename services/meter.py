@@ -1,12 +1,14 @@
 """What a process counts: numbers that can be added up over processes and over time, and nothing about anybody.
 
-Counting must cost next to nothing: a number in a dictionary grows, and nobody waits. Times are counted in buckets whose
+Counting must cost next to nothing: a number in a list grows, and nobody waits. Times are counted in buckets whose
 bounds grow by a fixed factor, so quantiles of many processes can be had from their sums, right to within one bucket.
+Names of what was counted are made when somebody asks, every two seconds, and not while it is.
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self, override
 
@@ -50,16 +52,17 @@ OURS: Final = frozenset(
 )  # not the caller's fault
 
 
-def bucket(milliseconds: float) -> int:
-    """Return the number of the bucket of a time."""
-    if milliseconds <= FIRST_BOUND_MS:
-        return 0
-    return min(math.ceil(math.log2(milliseconds / FIRST_BOUND_MS) * PER_OCTAVE), BUCKETS - 1)
-
-
 def bound(number: int) -> float:
     """Return the upper bound of a bucket, in milliseconds."""
     return float(FIRST_BOUND_MS * 2 ** (number / PER_OCTAVE))
+
+
+_BOUNDS_MS: Final = tuple(bound(number) for number in range(BUCKETS - 1))  # of all but the last, which has none
+
+
+def bucket(milliseconds: float) -> int:
+    """Return the number of the bucket of a time."""
+    return bisect_left(_BOUNDS_MS, milliseconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,39 +160,77 @@ class Totals:
         return found
 
 
+class Times:
+    """How long one kind of thing took, each time since the process began."""
+
+    __slots__ = ("buckets", "largest_ms", "total_ms")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * BUCKETS
+        self.total_ms = 0.0
+        self.largest_ms = 0.0  # since a slot began
+
+    def add(self, milliseconds: float, times: int = 1) -> None:
+        """Count a time."""
+        self.buckets[bisect_left(_BOUNDS_MS, milliseconds)] += times
+        self.total_ms += milliseconds * times
+        if milliseconds > self.largest_ms:  # noqa: PLR1730  # a call of `max` costs three times as much
+            self.largest_ms = milliseconds
+
+
 class Meter:
     """This process's counts since it began."""
 
     def __init__(self) -> None:
-        self.totals = Totals()
-        self.peaks: dict[Key, float] = {}  # the largest times since somebody took them
         self.gauges: dict[str, Callable[[], float]] = {}
         self.counted_elsewhere: dict[Name, Counter[str]] = {}  # by their label, by whoever counts them
         self.active: set[str] = set()  # users who did something since somebody took them
+        self._counts = Counter[Key]()
+        self._statuses = defaultdict[int, int](int)
+        self._answered = Times()
+        self._delivered = Times()
+        self._requests = defaultdict[tuple[str, str], Times](Times)  # by kind and root field
 
-    def counts(self) -> Counter[Key]:
-        """Return all counts."""
-        found = Counter(self.totals.counts)
-        for name, counts in self.counted_elsewhere.items():
-            found.update({(name, label): count for label, count in counts.items()})
-        return found
+    def totals(self) -> Totals:
+        """Return all that was counted, and the gauges as they are."""
+        counts = Counter(self._counts)
+        counts.update({("answered", str(status)): count for status, count in self._statuses.items()})
+        for name, labelled in self.counted_elsewhere.items():
+            counts.update({(name, label): count for label, count in labelled.items()})
+        sums, maxima = Counter[Key](), dict[Key, float]()
+        for key, times in self._times():
+            found = {str(number): count for number, count in enumerate(times.buckets) if count}
+            counts.update({(*key, number): count for number, count in found.items()})
+            if key[0] == "request_ms":
+                counts["request", *key[1:]] = sum(found.values())
+            if found:
+                sums[key], maxima[key] = round(times.total_ms * 1_000), times.largest_ms
+        return Totals(counts, sums, maxima, {name: gauge() for name, gauge in self.gauges.items()})
+
+    def forget_largest(self) -> None:
+        """Begin anew to look for the largest times."""
+        for _, times in self._times():
+            times.largest_ms = 0.0
+
+    def _times(self) -> Iterator[tuple[Key, Times]]:
+        yield ("answered_ms",), self._answered
+        yield ("delivered_ms",), self._delivered
+        for labels, times in self._requests.items():
+            yield ("request_ms", *labels), times
 
     def count(self, name: Name, *labels: str, times: int = 1) -> None:
         """Count something."""
-        self.totals.counts[name, *labels] += times
-
-    def time(self, name: Name, *labels: str, milliseconds: float, times: int = 1) -> None:
-        """Count how long something took."""
-        key = (name, *labels)
-        self.totals.counts[*key, str(bucket(milliseconds))] += times
-        self.totals.sums[key] += round(milliseconds * 1_000) * times
-        if milliseconds > self.peaks.get(key, 0.0):
-            self.peaks[key] = milliseconds
+        self._counts[name, *labels] += times
 
     def answered(self, status: int, milliseconds: float) -> None:
         """Count an answer."""
-        self.count("answered", str(status))
-        self.time("answered_ms", milliseconds=milliseconds)
+        self._statuses[status] += 1
+        self._answered.add(milliseconds)
+
+    def delivered(self, milliseconds: float, times: int) -> None:
+        """Count an update that was handed to so many subscribers, so long after it was committed."""
+        self._counts["delivered",] += times
+        self._delivered.add(milliseconds, times)
 
     def request(
         self, kind: str, root: str, milliseconds: float, user_id: str | None, codes: Sequence[str] = ()
@@ -197,8 +238,7 @@ class Meter:
         """Count an operation that was executed, or a subscription that began, with the codes of its errors."""
         if user_id is not None:
             self.active.add(user_id)
-        self.count("request", kind, root)
-        self.time("request_ms", kind, root, milliseconds=milliseconds)
+        self._requests[kind, root].add(milliseconds)
         if codes:
             self.count("refused", kind, root)
             self.errors(codes)
@@ -219,11 +259,11 @@ class SilentMeter(Meter):
         pass
 
     @override
-    def time(self, name: Name, *labels: str, milliseconds: float, times: int = 1) -> None:
+    def answered(self, status: int, milliseconds: float) -> None:
         pass
 
     @override
-    def answered(self, status: int, milliseconds: float) -> None:
+    def delivered(self, milliseconds: float, times: int) -> None:
         pass
 
     @override

@@ -5,7 +5,7 @@ its answer was lost or because Redis has forgotten it, counts once. Slots follow
 """
 
 import asyncio
-from collections import Counter, deque
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,8 +21,6 @@ SLOT_SECONDS: Final = 10
 REPORT_SECONDS: Final = 2.0
 KEPT_SLOTS: Final = 90  # that a process can tell again, and that Redis keeps: a quarter of an hour
 DAY_SECONDS: Final = 86_400
-LAG_SECONDS: Final = 0.25  # between two looks at how late the event loop is
-LAGS: Final = 60  # that count: of a quarter of a minute, as Prometheus may come that seldom
 LIVING_SLOTS: Final = 2  # a process that has reported in one of the newest two is there
 API: Final = "api:"
 
@@ -48,15 +46,13 @@ class MetricReports:
         self._told: dict[int, str] = {}  # slots that Redis has in full, and the run of the server that was told
         self._slot = 0
         self._base = Totals()  # what had been counted when the slot began
-        self._lags = deque([0.0], maxlen=LAGS)  # of the event loop, in seconds
-        meter.gauges["loop_lag_seconds"] = lambda: max(self._lags)
+        self._ahead: float | None = None  # the time of Redis, less this process's clock; None until Redis has said it
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Report until this ends, and once more then."""
         tasks = Tasks()
         tasks.spawn(self._keep_reporting())
-        tasks.spawn(self._keep_measuring_lag())
         try:
             yield self
         finally:
@@ -76,21 +72,20 @@ class MetricReports:
                 _logger.exception("metrics.failed")
             await asyncio.sleep(REPORT_SECONDS)
 
-    async def _keep_measuring_lag(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_SECONDS
-            await asyncio.sleep(LAG_SECONDS)
-            self._lags.append(loop.time() - due)
-
     async def report(self) -> None:
         """Tell Redis what it does not know yet.
 
         Raises:
             RedisFailedError: it was not told of everything.
         """
-        slot = _slot_of(await self.seconds())
-        self._turn(slot)
+        try:
+            seconds = await self.seconds()
+        except RedisFailedError:
+            if self._ahead is not None:  # what is counted meanwhile belongs to the slots of this time
+                self._turn(_slot_of(time.monotonic() + self._ahead))
+            raise
+        self._ahead = seconds - time.monotonic()
+        slot = self._turn(_slot_of(seconds))
         run_id = self._redis.run_id or ""
         commands = []
         for each, totals in self._slots.items():
@@ -105,26 +100,28 @@ class MetricReports:
         self._meter.active.difference_update(users)
         self._told |= {each: run_id for each in self._slots if each != slot}
 
-    def _turn(self, slot: int) -> None:
-        """Write down what was counted until now, and begin another slot if it is time."""
-        meter = self._meter
-        since = Totals(
-            counts=meter.counts() - self._base.counts,
-            sums=meter.totals.sums - self._base.sums,
-            maxima=dict(meter.peaks),
-            gauges={name: gauge() for name, gauge in meter.gauges.items()},
+    def _turn(self, slot: int) -> int:
+        """Write down what was counted until now, and begin another slot if it is time; return the one that it is."""
+        if self._slot - SLOT_SECONDS <= slot < self._slot:
+            slot = self._slot  # the clock was guessed, or is another server's: a slot does not begin twice
+        present = self._meter.totals()
+        self._slots[self._slot or slot] = Totals(
+            counts=present.counts - self._base.counts,
+            sums=present.sums - self._base.sums,
+            maxima=present.maxima,
+            gauges=present.gauges,
         )
-        self._slots[self._slot or slot] = since
         if slot != self._slot:
             if self._slot:
-                self._base = Totals(counts=meter.counts(), sums=Counter(meter.totals.sums))
-                meter.peaks.clear()
-                self._slots[slot] = Totals(gauges=dict(since.gauges))
+                self._base = present
+                self._meter.forget_largest()
+                self._slots[slot] = Totals(gauges=present.gauges)
             self._slot = slot
             oldest = slot - KEPT_SLOTS * SLOT_SECONDS
             for each in [each for each in self._slots if each <= oldest]:
                 del self._slots[each]
                 self._told.pop(each, None)
+        return slot
 
     # ------------------------------------------------------------ everybody's
 

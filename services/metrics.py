@@ -123,7 +123,7 @@ class MetricsService:
             history: What is kept of it.
             online: Returns how many users are connected, over all processes; raises RedisFailedError.
         """
-        self._reports = reports
+        self.reports = reports
         self._history = history
         self._online = online
         self._tasks = Tasks()
@@ -150,13 +150,13 @@ class MetricsService:
         return reading is not None and reading.done() and (reading.cancelled() or reading.exception() is not None)
 
     async def _read(self) -> Metrics:
-        present = await self._reports.seconds()
+        present = await self.reports.seconds()
         slots = slots_of(present - WINDOW_SECONDS, present)
         found, online, minute, day = await asyncio.gather(
-            self._reports.read(slots),
+            self.reports.read(slots),
             self._online(),
-            self._reports.active(slots),
-            self._reports.active_of_day(slots[-1]),
+            self.reports.active(slots),
+            self.reports.active_of_day(slots[-1]),
         )
         totals = Totals.of((each for slot in slots for each in found[slot].values()), is_later=True)
         processes = living(found)

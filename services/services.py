@@ -35,6 +35,7 @@ from services.last_seen import LastSeen
 from services.limits import Limits
 from services.log import Logs
 from services.log_cache import LogCache
+from services.loop_lag import LoopLag
 from services.messages import Messages
 from services.meter import Meter, SentMessages, SilentMeter
 from services.metric_history import MetricHistory
@@ -122,6 +123,7 @@ class Services:
     limits: Limits
     health: HealthChecks
     meter: Meter
+    loop_lag: LoopLag
     metrics: MetricsService
     tracking: Tracking
     alerts: AlertLog
@@ -186,6 +188,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings=settings,
             meter=meter,
         )
+        loop_lag = await stack.enter_async_context(LoopLag().running())
+        meter.gauges["loop_lag_seconds"] = lambda: loop_lag.largest_seconds
         metric_reports = MetricReports(redis, meter, instance=instance, role="api")
         if settings.metrics:
             await stack.enter_async_context(metric_reports.running())
@@ -234,6 +238,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             limits=Limits(redis, settings.rate_limits),
             health=health,
             meter=meter,
+            loop_lag=loop_lag,
             metrics=metrics,
             tracking=Tracking(producer, meter),
             alerts=AlertLog(database),

@@ -245,3 +245,30 @@ async def test_a_product_event_that_is_not_acceptable_is_refused(apis: list[Api]
 
     assert payload["accepted"] is False
     assert payload["userErrors"][0]["code"] == "INVALID_INPUT"
+
+
+async def test_what_is_refused_and_streams_count_as_well(apis: list[Api], operator: Person) -> None:
+    async def shown(name: str) -> float:
+        text = (await apis[2].http.get(f"{apis[2].url}/metrics")).text
+        return sum(float(value) for value in re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE))
+
+    ann = await apis[0].register()
+    conversation = await ann.talk(operator)
+    document = f'subscription {{ conversationUpdates(conversationId: "{conversation["id"]}") {{ __typename }} }}'
+    refused = 'parley_errors_total{code="BAD_USER_INPUT"}'
+    before = [await shown(name) for name in (refused, "parley_sockets", "parley_subscriptions")]
+    response = await ann.at(apis[2]).post(document)
+    headers = {"accept": "text/event-stream", "authorization": f"Bearer {ann.token}"}
+    async with apis[2].http.stream(
+        "POST", f"{apis[2].url}/graphql/stream", json={"query": document}, headers=headers
+    ) as stream:
+        after = [await shown(name) for name in (refused, "parley_sockets", "parley_subscriptions")]
+        assert stream.status_code == 200
+
+    assert response["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert after == [before[0] + 1, before[1] + 1, before[2] + 1]
+    await eventually(lambda: is_shown(shown, "parley_subscriptions", before[2]))
+
+
+async def is_shown(shown: Callable[[str], Awaitable[float]], name: str, value: float) -> bool:
+    return await shown(name) == value

@@ -25,6 +25,8 @@ IN_MEMORY = "graphql-http in memory"
 PEER_AUTHORIZATION = "Bearer 0123456789abcdef"
 MESSAGES = 60  # in the conversation
 WARM_UP = 400
+BUSY = "busy send"
+SENDS_AT_ONCE = 64  # as many as wait in a process that has all it can do
 VIEWER = "query Viewer { viewer { user { id handle displayName avatarUrl } roles } }"
 PAGE = """query Page($id: ID!) { conversation(id: $id) { id title lastSequence messages(last: 50) {
   nodes { id sequence body status createdAt editedAt sender { id handle displayName } reactions { emoji count } }
@@ -36,7 +38,7 @@ class Run:
     """The figures of one kind of request to one server."""
 
     server: str
-    kind: str  # `viewer`, `page` or `send`
+    kind: str  # `viewer`, `page`, `send`, or sends of a process that has all it can do
     requests: int
     cpu_us: float
     p50_ms: float
@@ -68,7 +70,7 @@ def targets(runs: Iterable[Run]) -> Sequence[Target]:
     return [
         Target(f"`viewer` in a CPU second, of {PEER}'s", 1.0, 1.6, against("viewer"), " x", least=True),
         Target(f"a page of 50 messages in a CPU second, of {PEER}'s", 1.0, 1.5, against("page"), " x", least=True),
-        Target("CPU of a send in the API process", 1_500, 800, cost["parley", "send"], " µs"),
+        Target(f"CPU of a send in the API process, {SENDS_AT_ONCE} at once", 1_500, 800, cost["parley", BUSY], " µs"),
     ]
 
 
@@ -126,15 +128,16 @@ async def _runs(name: str, server: servers.Server, requests: int, at_once: int) 
         request(server.speech["url"], authorization, SEND, {"input": send(number)}) for number in itertools.count()
     )
     kinds: dict[str, Iterator[bytes]] = {"viewer": itertools.repeat(viewer), "page": itertools.repeat(page)}
-    if name in servers.OURS:
+    if name == servers.OURS:
         await ask(server.speech["url"], sends, MESSAGES, 1)
-        kinds["send"] = sends
+        kinds |= {"send": sends, BUSY: sends}
     found = []
     for kind, messages in kinds.items():
-        await ask(server.speech["url"], messages, WARM_UP, at_once)
+        under_way = SENDS_AT_ONCE if kind == BUSY else at_once
+        await ask(server.speech["url"], messages, WARM_UP, under_way)
         count = requests if kind == "viewer" else requests // 2
         before = machine.cpu_seconds(server.pid)
-        times, answer = await ask(server.speech["url"], messages, count, at_once)
+        times, answer = await ask(server.speech["url"], messages, count, under_way)
         seconds = machine.cpu_seconds(server.pid) - before
         times.sort()
         found.append(
@@ -164,7 +167,7 @@ def _check(kind: str, answer: bytes) -> None:
             nodes = data["conversation"]["messages"]["nodes"]
             assert len(nodes) == 50, data
             assert all(node["sender"]["handle"] and node["status"] == "SENT" for node in nodes), data
-        case "send":
+        case _:
             assert data["sendMessage"]["userErrors"] == [], data
 
 

@@ -65,8 +65,9 @@ def _write_queries(newest: results.Json) -> None:
 
 
 def _write_monitoring(newest: results.Json) -> None:
-    runs = [monitoring.Run(**run) for run in newest["medians"]]
-    _fill({"monitoring": f"{_machine(newest)}\n\n{monitoring.table(runs)}"})
+    costs = [monitoring.Cost(**cost) for cost in newest["costs"]]
+    parts = (_machine(newest), verdicts(monitoring.targets(costs)), monitoring.table(costs))
+    _fill({"monitoring": "\n\n".join(parts)})
 
 
 def _write_presence(newest: results.Json) -> None:

@@ -30,8 +30,7 @@ from tests.stack_process import running_stack
 
 PEERS = Path(__file__).parent / "peers"
 START_SECONDS = 30.0
-UNWATCHED = "parley without monitoring"
-OURS: Mapping[str, Mapping[str, str]] = {"parley": {}, UNWATCHED: {"PARLEY_METRICS": "false"}}  # by their settings
+OURS = "parley"
 TOKEN_SECONDS = 24 * 3600  # no bench outlasts its token
 ROOM = f"cnv_{'0' * 26}"  # what peers call their room
 
@@ -58,7 +57,7 @@ class Server:
 @contextmanager
 def running(name: str) -> Iterator[Server]:
     """Run a Parley or a peer for the duration of the block."""
-    starting = _parley(OURS[name]) if name in OURS else _peer(name)
+    starting = _parley() if name == OURS else _peer(name)
     with machine.shared() as core, starting as server:
         if core is not None:
             machine.move(server.pid, core)
@@ -66,26 +65,31 @@ def running(name: str) -> Iterator[Server]:
 
 
 @contextmanager
-def _parley(changes: Mapping[str, str]) -> Iterator[Server]:
-    environment = {"PARLEY_RATE_LIMITS": "off", "PARLEY_ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS), **changes}
+def _parley() -> Iterator[Server]:
+    environment = {"PARLEY_RATE_LIMITS": "off", "PARLEY_ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS)}
     with (
         tempfile.TemporaryDirectory(prefix="parley-bench-") as directory,
         running_stack(Path(directory), replicas=1, environment=environment) as stack,
     ):
-        token, room = asyncio.run(_room(stack.urls[0]))
+        spoken = speech(stack.urls[0])
         machine.wait_until_idle()
         run = stack.run()
-        speech = {
-            "url": f"{stack.urls[0]}/graphql",
-            "protocol": "graphql",
-            "authorization": f"Bearer {token}",
-            "subscription": UPDATES,
-            "variables": {"id": room},
-            "mutation": SEND,
-            "input": {"conversationId": room},
-            "announces": True,  # says `CaughtUp` to a new subscriber
-        }
-        yield Server(run["api"][0]["pid"], speech, run["mongo"]["pid"])
+        yield Server(run["api"][0]["pid"], spoken, run["mongo"]["pid"])
+
+
+def speech(url: str) -> dict[str, Any]:
+    """Return how to speak to a Parley, as somebody new in a conversation that is new."""
+    token, room = asyncio.run(_room(url))
+    return {
+        "url": f"{url}/graphql",
+        "protocol": "graphql",
+        "authorization": f"Bearer {token}",
+        "subscription": UPDATES,
+        "variables": {"id": room},
+        "mutation": SEND,
+        "input": {"conversationId": room},
+        "announces": True,  # says `CaughtUp` to a new subscriber
+    }
 
 
 async def _room(url: str) -> tuple[str, str]:
@@ -113,14 +117,14 @@ def _peer(name: str) -> Iterator[Server]:
     if name != "plain":
         _install()
     if name == "socketio":
-        speech: dict[str, Any] = {"protocol": "socketio"}
+        spoken: dict[str, Any] = {"protocol": "socketio"}
     else:
         room = {"variables": {"id": ROOM}, "input": {"conversationId": ROOM}}
-        speech = {"protocol": "graphql", "subscription": PEER_UPDATES, "mutation": PEER_SEND, **room}
+        spoken = {"protocol": "graphql", "subscription": PEER_UPDATES, "mutation": PEER_SEND, **room}
     options = {"bind": HOST, "port": str(redis_port), "save": ""}
     valkey = (str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value)))
-    with _process(valkey, redis_port), _process(commands[name], port, {"REDIS_URL": redis}) as process:
-        yield Server(process.pid, {"url": f"http://{HOST}:{port}/graphql", **speech})
+    with process(valkey, redis_port), process(commands[name], port, {"REDIS_URL": redis}) as serving:
+        yield Server(serving.pid, {"url": f"http://{HOST}:{port}/graphql", **spoken})
 
 
 def _install() -> None:
@@ -133,20 +137,20 @@ def _install() -> None:
 
 
 @contextmanager
-def _process(
+def process(
     command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server for the duration of the block, which begins when it listens."""
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=DEVNULL) as process:
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=DEVNULL) as started:
         try:
             deadline = time.monotonic() + START_SECONDS
             while not _listens(port):
-                assert process.poll() is None, f"{command[0]} has ended"
+                assert started.poll() is None, f"{command[0]} has ended"
                 assert time.monotonic() < deadline, f"{command[0]} does not listen"
                 time.sleep(0.05)
-            yield process
+            yield started
         finally:
-            process.kill()
+            started.kill()
 
 
 def _listens(port: int) -> bool:

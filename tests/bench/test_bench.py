@@ -75,16 +75,17 @@ def test_queries_are_answered_by_all_servers(directory: Path) -> None:
     queries.main(requests=20, at_once=2, runs=1)
 
     runs = json.loads((directory / "queries.jsonl").read_text())["medians"]
-    assert len(runs) == 7
+    assert len(runs) == 8
     assert all(run["cpu_us"] > 0 for run in runs)
 
 
 def test_monitoring_is_measured_on_and_off(directory: Path) -> None:
-    monitoring.main(subscribers=3, events=3, requests=20, at_once=2, runs=1)
+    monitoring.main(rounds=2, subscribers=3, events=3, requests=8, at_once=2)
 
-    runs = json.loads((directory / "monitoring.jsonl").read_text())["medians"]
-    assert len(runs) == 8
-    assert all(run["cpu_us"] > 0 for run in runs)
+    kept = json.loads((directory / "monitoring.jsonl").read_text())
+    assert [cost["kind"] for cost in kept["costs"]] == ["delivery", "viewer", "page", "send"]
+    assert len(kept["rounds"]) == 8
+    assert all(each["on_us"] > 0 and each["off_us"] > 0 for each in kept["rounds"])
 
 
 def test_the_floor_is_a_time() -> None:

@@ -17,7 +17,6 @@ from tests.bench import (
     reconnect,
     report,
     results,
-    servers,
     targets,
 )
 
@@ -98,7 +97,7 @@ ASKED = queries.Run(server="parley", kind="viewer", requests=9, cpu_us=100.0, p5
 QUERIES = [
     ASKED,
     replace(ASKED, kind="page", cpu_us=1_000.0),
-    replace(ASKED, kind="send", cpu_us=1_600.0),
+    replace(ASKED, kind=queries.BUSY, cpu_us=1_600.0),
     replace(ASKED, server=queries.PEER, cpu_us=150.0),
     replace(ASKED, server=queries.PEER, kind="page", cpu_us=1_600.0),
 ]
@@ -134,16 +133,19 @@ def test_a_long_conversation_stands_beside_a_short_one() -> None:
 
 
 WATCHED = [
-    monitoring.Run("parley", "delivery", 10.2),
-    monitoring.Run("parley", "viewer", 104.0),
-    monitoring.Run(servers.UNWATCHED, "delivery", 10.0),
-    monitoring.Run(servers.UNWATCHED, "viewer", 100.0),
+    monitoring.Cost.of(kind, [monitoring.Round(kind, 100 + share + number, 100) for number in range(-10, 11)])
+    for kind, share in (("delivery", 2), ("viewer", 4))
 ]
 
 
 def test_monitoring_is_judged_by_what_it_adds() -> None:
     assert [target.verdict for target in monitoring.targets(WATCHED)] == ["met", "missed"]
-    assert "| viewer | 104.0 | 100.0 | +4.0 % |" in monitoring.table(WATCHED)
+    assert "| viewer | 104.0 | 100.0 | +4.00 % | -1.00 to +9.00 % |" in monitoring.table(WATCHED)
+
+
+@pytest.mark.parametrize(("rounds", "outer"), [(1, 0), (6, 0), (9, 1), (20, 5), (30, 9), (40, 13)])
+def test_the_interval_leaves_out_what_the_sign_test_does(rounds: int, outer: int) -> None:
+    assert monitoring.outer_ranks(rounds) == outer
 
 
 def test_queries_are_judged_against_the_peer() -> None:
@@ -160,7 +162,7 @@ def test_the_report_fills_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     results.keep("queries", {"medians": [asdict(run) for run in QUERIES]})
     idle, change = presence.Idle(10, 10, 7.5), presence.Change(2, 3, 6, 1.0, 0, 1.0, 2.0, 0.5)
     results.keep("presence", {"idle": [asdict(idle)], "change": asdict(change)})
-    results.keep("monitoring", {"medians": [asdict(run) for run in WATCHED]})
+    results.keep("monitoring", {"costs": [asdict(cost) for cost in WATCHED]})
     shutil.copy(report.PAGE, tmp_path / "performance.md")
     monkeypatch.setattr(report, "DOCS", tmp_path)
     monkeypatch.setattr(report, "PAGE", tmp_path / "performance.md")

@@ -188,8 +188,9 @@ def _session(facts: Facts) -> Iterator[Violation]:
             own.append(event)
             continue
         sequences = {entry.sequence for entry in event.entries}
+        after = event.after if event.entries else max(event.after, _nothing_shown(facts, event))
         for ack in own:
-            if ack.sequence > event.after and ack.sequence not in sequences:
+            if ack.sequence > after and ack.sequence not in sequences:
                 detail = f"{event.client} did not read {ack.conversation}/{ack.client_message_id} on {event.instance}"
                 yield Violation("session", detail)
         own.clear()
@@ -207,9 +208,15 @@ def _monotonic_reads(facts: Facts) -> Iterator[Violation]:
             while finished[index].at < read.invoked_at:
                 newest = max(newest, _newest(finished[index]))
                 index += 1
-            if _newest(read) < newest:
-                detail = f"{client} read {conversation} up to {_newest(read)} on {read.instance}, {newest} before"
+            shown = _newest(read) if read.entries else _nothing_shown(facts, read)
+            if shown < newest:
+                detail = f"{client} read {conversation} up to {shown} on {read.instance}, {newest} before"
                 yield Violation("session", detail)
+
+
+def _nothing_shown(facts: Facts, read: Read) -> int:
+    """Return up to where a read may show nothing: before somebody was added, last, nothing is theirs to see."""
+    return facts.memberships.last_joined(read.conversation, read.user)
 
 
 def _newest(read: Read) -> int:

@@ -77,6 +77,11 @@ class Memberships:
         index = bisect_right(runs, (sequence, math.inf)) - 1
         return runs[index] if index >= 0 and sequence <= runs[index][1] else None
 
+    def last_joined(self, conversation: str, user: str) -> int:
+        """Return the place at which the user became a member last, 0 where that never was."""
+        runs = self._runs.get((conversation, user), [])
+        return runs[-1][0] if runs else 0
+
     def within(self, conversation: str, user: str, first: int, last: int) -> Iterator[tuple[int, float]]:
         """Yield the parts of a range at which the user was a member."""
         for joined, left in self._runs.get((conversation, user), []):

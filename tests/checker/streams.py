@@ -55,7 +55,9 @@ class Streams:
 
     def __init__(self, facts: Facts) -> None:
         self.subscribers: dict[str, Subscriber] = {}
-        self.last_received: dict[tuple[str, int], int] = {}  # when the last subscriber received an entry first
+        self.last_received: dict[
+            tuple[str, int], int
+        ] = {}  # when the last who was live at its acknowledgement got an entry
         self.violations: list[Violation] = []
         self._facts = facts
         self._acked = {(name, ack.sequence): ack.at for (name, _), send in facts.sends.items() for ack in send.acks[:1]}
@@ -95,17 +97,17 @@ class Streams:
         elif sequence <= connection.newest:
             self.violations.append(Violation("order", f"{subscriber.name} received {place} late on {connection.name}"))
         if sequence not in subscriber.received:
-            self.last_received[subscriber.conversation, sequence] = record.at
-            self._judge_time(connection, place, self._acked.get((subscriber.conversation, sequence)), record.at)
+            acked_at = self._acked.get((subscriber.conversation, sequence))
+            if acked_at is not None and connection.live_at <= acked_at:
+                self.last_received[subscriber.conversation, sequence] = record.at
+                self._judge_time(connection, place, acked_at, record.at)
         connection.received.add(sequence)
         subscriber.received.add(sequence)
         connection.come_to(sequence, start=sequence - 1)
 
-    def _judge_time(self, connection: Connection, place: str, acked_at: int | None, at: int) -> None:
+    def _judge_time(self, connection: Connection, place: str, acked_at: int, at: int) -> None:
         """Report what came late to somebody who was live when it was acknowledged, with no fault to excuse it."""
-        if acked_at is None or connection.live_at > acked_at or at - acked_at <= LATE_SECONDS * 1e9:
-            return
-        if not self._facts.faults.met_by(acked_at - HEALED_SECONDS * 1e9, at):
+        if at - acked_at > LATE_SECONDS * 1e9 and not self._facts.faults.met_by(acked_at - HEALED_SECONDS * 1e9, at):
             seconds = (at - acked_at) / 1e9
             detail = f"{connection.name} received {place} {seconds:.1f} s after it was acknowledged"
             self.violations.append(Violation("late", detail))

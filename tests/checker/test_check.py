@@ -374,6 +374,7 @@ def test_latency_counts_up_to_the_last_receiver_and_is_split_by_fault() -> None:
         Subscribed(at=1, connection=user, subscriber=user, client=user, user=user, conversation="cnv", after=2)
         for user in ("ann", "bob")
     ]
+    records += [CaughtUp(at=2, connection="bob", sequence=2)]
     for sequence, sent_ms, slow_ms in ((3, 10, 20), (4, 100, 300), (5, 1_000, 50)):
         key = f"m{sequence}"
         entry = Entry(sequence=sequence, kind=MESSAGE, client_message_id=key, body="hello")
@@ -409,3 +410,41 @@ def test_latency_counts_up_to_the_last_receiver_and_is_split_by_fault() -> None:
         "stop redis": Latency(count=1, p50_ms=300, p99_ms=300, max_ms=300),
         "none": Latency(count=2, p50_ms=20, p99_ms=50, max_ms=50),
     }
+
+
+@pytest.mark.parametrize("is_added_again", [True, False])
+def test_who_was_added_again_may_be_shown_nothing_and_nobody_else(is_added_again: bool) -> None:
+    entries = [
+        Entry(sequence=1, kind="MemberAdded"),
+        Entry(sequence=2, kind=MESSAGE, client_message_id="m", body="hello"),
+        Entry(sequence=3, kind="MemberRemoved"),
+        Entry(sequence=4, kind="MemberAdded"),
+    ][: 4 if is_added_again else 2]
+    whole = Read(
+        at=9,
+        invoked_at=9,
+        client="bob",
+        user="bob",
+        instance="api-1",
+        conversation="cnv",
+        after=0,
+        entries=tuple(entries),
+        final=True,
+    )
+    records: Records = [
+        MemberChanged(at=0, conversation="cnv", user=user, sequence=1, joined=True) for user in ("ann", "bob")
+    ]
+    records += [
+        MemberChanged(at=0, conversation="cnv", user="ann", sequence=entry.sequence, joined=entry.kind == "MemberAdded")
+        for entry in entries[2:]
+    ]
+    records += [
+        SendInvoked(at=1, client="ann", user="ann", conversation="cnv", client_message_id="m", body="hello"),
+        SendAcked(at=2, client="ann", conversation="cnv", client_message_id="m", sequence=2, message_id="m"),
+        replace(whole, at=6, invoked_at=5, client="ann", user="ann", entries=(), final=False),
+        whole,
+    ]
+
+    found = {violation.kind for violation in check(History(records)).violations}
+
+    assert found == (set() if is_added_again else {"session"})

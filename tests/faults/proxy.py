@@ -173,7 +173,7 @@ class Proxy:
         if self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
         await self._flowing.wait()
-        if line.swallowed_at is None:
+        if line.swallowed_at is None and not writer.is_closing():
             writer.write(data)
             await writer.drain()
 

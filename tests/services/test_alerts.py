@@ -31,7 +31,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
 
 def figures(meter: Meter, *, ago: int = 0, **gauges: float) -> Figures:
     """Return figures of one process that counted all of it in one slot."""
-    totals = Totals(meter.counts(), meter.totals.sums, dict(meter.peaks))
+    totals = meter.totals()
     return Figures(gauges=gauges, slots={int(NOON) - ago: totals}, apis=1, minutes=None, present=NOON)
 
 
@@ -74,9 +74,10 @@ def test_of_what_cannot_be_read_nothing_is_known() -> None:
 
 def test_times_are_judged_by_their_slowest_hundredth_once_there_are_enough() -> None:
     meter = Meter()
-    meter.time("answered_ms", milliseconds=1_500, times=99)
+    for _ in range(99):
+        meter.answered(200, 1_500)
     few = figures(meter).value(RULE["AnswersSlow"])
-    meter.time("answered_ms", milliseconds=1_500)
+    meter.answered(200, 1_500)
 
     assert few == 0
     assert figures(meter).value(RULE["AnswersSlow"]) == 1.5

@@ -329,5 +329,7 @@ async def test_what_another_run_of_redis_was_told_is_not_believed(cache: Cache, 
     talk, logs = Talk(), LogCache(cache)
     await known(logs, talk)
     redis.run_id = "another"
+    for line in redis.lines:
+        line.run_id = "another"
 
     assert isinstance(await logs.tail(talk.conversation_id), Grant)
