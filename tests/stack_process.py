@@ -85,6 +85,13 @@ class StackProcess:
         """Where the API processes listen."""
         return [f"http://127.0.0.1:{self._port + index}" for index in range(self._replicas)]
 
+    @property
+    def redis_nodes(self) -> list[dict[str, Any]]:
+        """The servers that Redis is: one, or the nodes of a cluster."""
+        run = self.run()
+        nodes: list[dict[str, Any]] = run.get("redis_nodes", [run["redis"]])
+        return nodes
+
     def url(self, part: str) -> str:
         """Return where a server is."""
         return str(self.run()[part]["url"])
@@ -110,8 +117,8 @@ class StackProcess:
     @contextlib.contextmanager
     def stopped(self, part: str, index: int = 0) -> Iterator[None]:
         """Let one child stand still, as SIGSTOP does, for as long as the block lasts; Redis with all of its nodes."""
-        nodes = [node["pid"] for node in self.run()["redis_nodes"]] if part == "redis" else [self._pid(part, index)]
-        processes = [psutil.Process(pid) for pid in nodes]
+        pids = [node["pid"] for node in self.redis_nodes] if part == "redis" else [self._pid(part, index)]
+        processes = [psutil.Process(pid) for pid in pids]
         for process in processes:
             process.suspend()
         try:

@@ -143,8 +143,10 @@ async def _run(
                 "workers": [running(url, worker) for url, worker in zip(urls.workers, workers, strict=True)],
                 "mongo": running(urls.mongo, mongo),
                 "redis": running(urls.redis, redis[0]),
-                "redis_nodes": [running(cluster_url([ports[node.name]]), node) for node in redis],
                 "kafka": running(urls.kafka, kafka),
+                **(
+                    {"redis_nodes": [running(cluster_url([ports[node.name]]), node) for node in redis]} if buses else {}
+                ),
             },
         )
 

@@ -63,7 +63,7 @@ def in_mongodb(stack: StackProcess, words: list[str]) -> list[tuple[str, str]]:
 
 async def in_redis(stack: StackProcess, words: list[str]) -> list[tuple[str, str]]:
     """Return which of these words stand under which keys, at whichever node."""
-    nodes = [node["url"] for node in stack.run()["redis_nodes"]]
+    nodes = [node["url"] for node in stack.redis_nodes]
     return [hit for url in nodes for hit in await in_node(url, words)]
 
 

@@ -24,7 +24,7 @@ FAILOVER_SECONDS = 60.0
 
 async def owner_of(stack: StackProcess, name: str) -> int:
     """Return which node has the keys of a name now, by its place in `redis_nodes`; asks those that answer."""
-    nodes = stack.run()["redis_nodes"]
+    nodes = stack.redis_nodes
     for node in nodes:
         async with redis.Redis.from_url(node["url"], socket_timeout=1, protocol=2) as client:
             client.response_callbacks.clear()
