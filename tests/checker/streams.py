@@ -55,9 +55,8 @@ class Streams:
 
     def __init__(self, facts: Facts) -> None:
         self.subscribers: dict[str, Subscriber] = {}
-        self.last_received: dict[
-            tuple[str, int], int
-        ] = {}  # when the last who was live at its acknowledgement got an entry
+        # When the last of those who were live at its acknowledgement got an entry.
+        self.last_received: dict[tuple[str, int], int] = {}
         self.violations: list[Violation] = []
         self._facts = facts
         self._acked = {(name, ack.sequence): ack.at for (name, _), send in facts.sends.items() for ack in send.acks[:1]}

@@ -364,6 +364,21 @@ def test_a_history_without_a_final_read_proves_nothing() -> None:
         check(History(records))
 
 
+def final_read(user: str, entries: Sequence[Entry], *, at: int) -> Read:
+    """Return what somebody reads of a whole log when nothing moves any more."""
+    return Read(
+        at=at,
+        invoked_at=at,
+        client=user,
+        user=user,
+        instance="api-1",
+        conversation="cnv",
+        after=0,
+        entries=tuple(entries),
+        final=True,
+    )
+
+
 def test_latency_counts_up_to_the_last_receiver_and_is_split_by_fault() -> None:
     entries = [Entry(sequence=1, kind="MemberAdded"), Entry(sequence=2, kind="MemberAdded")]
     records: Records = [
@@ -390,18 +405,7 @@ def test_latency_counts_up_to_the_last_receiver_and_is_split_by_fault() -> None:
         ]
     for at_ms, active in ((200, True), (300, False)):
         records.append(FaultChanged(at=at_ms * MILLISECOND, label="stop redis", active=active))
-    now = 2_000 * MILLISECOND
-    final = Read(
-        at=now,
-        invoked_at=now,
-        client="ann",
-        user="ann",
-        instance="api-1",
-        conversation="cnv",
-        after=0,
-        entries=tuple(entries),
-        final=True,
-    )
+    final = final_read("ann", entries, at=2_000 * MILLISECOND)
     report = check(History([*records, final]))
 
     assert report.violations == ()
@@ -420,17 +424,7 @@ def test_who_was_added_again_may_be_shown_nothing_and_nobody_else(is_added_again
         Entry(sequence=3, kind="MemberRemoved"),
         Entry(sequence=4, kind="MemberAdded"),
     ][: 4 if is_added_again else 2]
-    whole = Read(
-        at=9,
-        invoked_at=9,
-        client="bob",
-        user="bob",
-        instance="api-1",
-        conversation="cnv",
-        after=0,
-        entries=tuple(entries),
-        final=True,
-    )
+    whole = final_read("bob", entries, at=9)
     records: Records = [
         MemberChanged(at=0, conversation="cnv", user=user, sequence=1, joined=True) for user in ("ann", "bob")
     ]
