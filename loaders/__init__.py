@@ -9,10 +9,10 @@ from loaders.limits import standings_by_bucket
 from loaders.messages import messages_by_place
 from loaders.mutes import mutes_by_muter
 from loaders.presence import presence_by_user
-from loaders.receipts import Reader, Sent, receipts_by_reader, statuses_of_messages
+from loaders.receipts import Reader, floors_by_conversation, receipts_by_reader
 from loaders.senders import Sender, by_sender
 from loaders.users import users_by_id
-from services.delivery import DeliveryStatus
+from services.delivery import Floor
 from services.limits import Allowance, Standing
 from services.messages import Message, Place
 from services.mutes import Muter
@@ -29,6 +29,11 @@ class Loaders:
     def __init__(self, services: Services, allowance: Allowance) -> None:
         self._services = services
         self._allowance = allowance
+
+    def forget(self) -> None:
+        """Load everything anew from here on: a mutation may have changed what the one before it has shown."""
+        for name in [name for name in vars(self) if not name.startswith("_")]:
+            delattr(self, name)
 
     @cached_property
     def users(self) -> DataLoader[str, User | None]:
@@ -47,8 +52,8 @@ class Loaders:
         return DataLoader(load_fn=receipts_by_reader(self._services.receipts))
 
     @cached_property
-    def statuses(self) -> DataLoader[Sent, DeliveryStatus]:
-        return DataLoader(load_fn=statuses_of_messages(self._services.receipts))
+    def floors(self) -> DataLoader[str, Floor]:
+        return DataLoader(load_fn=floors_by_conversation(self._services.receipts))
 
     @cached_property
     def messages(self) -> DataLoader[Place, Message | None]:

@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
-from services.delivery import DeliveryStatus
+from services.delivery import Floor
 from services.receipts import Receipts, ReceiptService
 from services.tasks import gather_some
 
 type Reader = tuple[str, str]  # a conversation's id and a user's
-type Sent = tuple[str, int, str]  # a message's conversation, sequence and sender
 
 
 def receipts_by_reader(receipts: ReceiptService) -> Callable[[list[Reader]], Awaitable[list[Receipts | None]]]:
@@ -25,13 +24,10 @@ def receipts_by_reader(receipts: ReceiptService) -> Callable[[list[Reader]], Awa
     return load
 
 
-def statuses_of_messages(receipts: ReceiptService) -> Callable[[list[Sent]], Awaitable[list[DeliveryStatus]]]:
-    """Return the function that tells how far many messages have come, in the order of their keys."""
+def floors_by_conversation(receipts: ReceiptService) -> Callable[[list[str]], Awaitable[list[Floor]]]:
+    """Return the function that reads many conversations' floors at once, in the order of their ids."""
 
-    async def load(messages: list[Sent]) -> list[DeliveryStatus]:
-        conversations = list(dict.fromkeys(conversation_id for conversation_id, _, _ in messages))
-        read = await gather_some(receipts.floor(conversation_id) for conversation_id in conversations)
-        floors = dict(zip(conversations, read, strict=True))
-        return [floors[conversation_id].status_of(sequence, sender) for conversation_id, sequence, sender in messages]
+    async def load(conversation_ids: list[str]) -> list[Floor]:
+        return list(await gather_some(map(receipts.floor, conversation_ids)))
 
     return load

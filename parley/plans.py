@@ -9,7 +9,7 @@ a mutation with the outcomes that its fields have had, so that nothing is done t
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from inspect import iscoroutine
+from inspect import iscoroutine, signature
 from operator import attrgetter
 from typing import Any, Final, cast
 
@@ -40,6 +40,7 @@ from graphql.execution.values import VariableValues
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
+from loaders.later import Later
 from resolvers.context import Context
 
 _EXACT: Final[Mapping[str, type]] = {"String": str, "ID": str, "Boolean": bool}  # what needs no serialising
@@ -123,9 +124,11 @@ class _Selection:
                 value = read(source)
             else:
                 value = field.resolve(run, source)
-                if value.__class__ not in _PLAIN and (iscoroutine(value) or asyncio.isfuture(value)):
+                if value.__class__ not in _PLAIN and (
+                    iscoroutine(value) or value.__class__ is Later or asyncio.isfuture(value)
+                ):
                     value = _begun(run, value)
-                    if isinstance(value, asyncio.Future):
+                    if isinstance(value, (asyncio.Future, Later)):
                         out[field.key] = None  # its place
                         run.pending.append((value, out, field))
                         continue
@@ -198,11 +201,20 @@ class Plan:
 
 
 async def _settle(run: _Run) -> None:
-    """Wait for what is pending, and put it in its place."""
+    """Wait for what is pending, and put it in its place.
+
+    Loaders give whoever asks for the same the same future: of what it brings, a field makes the same each time.
+    """
+    made: dict[tuple[Awaitable[Any], _Field], Any] = {}
     while run.pending:
         waiting, run.pending = run.pending, []
         for awaitable, out, field in waiting:
-            field.put(run, await awaitable, out)
+            place = (awaitable, field)
+            if place in made:
+                out[field.key] = made[place]
+            else:
+                field.put(run, await awaitable, out)
+                made[place] = out[field.key]
 
 
 def replaying(outcomes: Outcomes) -> Callable[..., Any]:
@@ -390,6 +402,14 @@ def _resolver(
     parent = root.name if root else None
     info = resolver.info_parameter.name if resolver.info_parameter else None
     name = node.name.value
+    if not own.arguments:
+        match list(signature(function).parameters):
+            case [first] if first == parent:
+                return lambda _run, source: function(source)
+            case [first, second] if (first, second) == (parent, info):
+                return lambda run, source: function(source, _Info(run.context, name))
+            case _:
+                pass  # it is called by name
     converter = schema.extensions["strawberry-definition"].schema_converter
 
     def arguments(run: _Run) -> dict[str, Any]:

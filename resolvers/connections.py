@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
@@ -32,23 +32,30 @@ class PageInfo:
     end_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
 class Connection:
-    edges: list[Edge]
-    nodes: list[object]
-    page_info: PageInfo
+    """A page with its nodes; of the rest only what is asked for is made."""
+
+    __slots__ = ("_page", "nodes")
+
+    def __init__(self, page: Page[Any], nodes: list[object]) -> None:
+        self._page = page
+        self.nodes = nodes
+
+    @property
+    def edges(self) -> list[Edge]:
+        return [Edge(cursor, node) for (cursor, _), node in zip(self._page.items, self.nodes, strict=True)]
+
+    @property
+    def page_info(self) -> PageInfo:
+        items = self._page.items
+        return PageInfo(
+            has_next_page=self._page.has_next,
+            has_previous_page=self._page.has_previous,
+            start_cursor=items[0][0] if items else None,
+            end_cursor=items[-1][0] if items else None,
+        )
 
 
-def connection[T](page: Page[T], node: Callable[[T], object] = lambda value: value) -> Connection:
+def connection[T](page: Page[T], node: Callable[[T], object] | None = None) -> Connection:
     """Return the page as Relay's connection."""
-    edges = [Edge(cursor, node(value)) for cursor, value in page.items]
-    return Connection(
-        edges=edges,
-        nodes=[edge.node for edge in edges],
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        ),
-    )
+    return Connection(page, [value if node is None else node(value) for _, value in page.items])

@@ -1,7 +1,6 @@
 """Messages."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import strawberry
@@ -25,7 +24,7 @@ async def reply_to(root: strawberry.Parent[Message], info: Info) -> Message | No
     if root.reply_to is None:
         return None
     quoted = await info.context.loaders.messages.load((root.conversation_id, root.reply_to))
-    return None if quoted is None else replace(quoted, reply_to=None)
+    return None if quoted is None else quoted._replace(reply_to=None)
 
 
 async def mentions(root: strawberry.Parent[Message], info: Info) -> list[User | None]:

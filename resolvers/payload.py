@@ -64,6 +64,8 @@ def refusable[**P](
         except UserError as error:
             info.context.services.meter.count("error", str(error.code))
             return Payload(user_errors=[_refusal(error)])
+        finally:
+            info.context.loaders.forget()
 
     return answer  # type: ignore[return-value]  # mypy minds that its first argument has a name
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import strawberry
 
+from loaders.later import Later
 from resolvers.connections import After, Before, Connection, First, Last, connection
 from resolvers.context import Info
 from resolvers.payload import Payload, refusable
@@ -46,7 +47,8 @@ async def read_sequence(root: strawberry.Parent[Member], info: Info) -> int:
 
 
 def status(root: strawberry.Parent[Message], info: Info) -> Awaitable[DeliveryStatus]:
-    return info.context.loaders.statuses.load((root.conversation_id, root.sequence, root.sender_id))
+    floor = info.context.loaders.floors.load(root.conversation_id)
+    return Later(floor, lambda floor: floor.status_of(root.sequence, root.sender_id))
 
 
 async def of_message(

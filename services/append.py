@@ -32,7 +32,7 @@ BATCH = 100  # entries in one insert
 WAITING = 2_000  # appends to one conversation that may wait in one process; more are OVERLOADED
 LOST_RACES = 32  # then OVERLOADED: nothing was committed
 ATTEMPT_SECONDS = 30.0  # after this a lost outcome is COMMIT_UNKNOWN
-ANSWER_SECONDS = 5.0  # the longest that a caller waits; the attempt goes on without it
+ANSWER_SECONDS = 4.5  # the longest that a caller waits; the attempt goes on without it
 FIND = 200  # entries in one read while looking for a key
 JITTER_SECONDS = 0.01
 

@@ -1,6 +1,7 @@
 """The time as Parley stores it."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _offset = timedelta(0)
 
@@ -11,6 +12,7 @@ def shift(seconds: float) -> None:
     _offset = timedelta(seconds=seconds)
 
 
+@lru_cache(16_384)  # what is in memory is shown again and again
 def rfc3339(time: datetime) -> str:
     """Return a time as RFC 3339 in UTC with milliseconds, as GraphQL and webhooks write it."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

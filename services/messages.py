@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 import orjson
 from pymongo.errors import PyMongoError
@@ -42,9 +42,8 @@ from services.users import Users
 type Place = tuple[str, int]  # a conversation's id and a sequence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """A message as it is shown."""
+class Message(NamedTuple):
+    """A message as it is shown: a tuple, as a page makes fifty, and a frozen dataclass takes three times as long."""
 
     id: str
     conversation_id: str
@@ -86,14 +85,14 @@ def message_of(sent: MessageSent) -> Message:
 
 def message_as_sent(sent: MessageSent) -> Message:
     """Return the message with the words that it was sent with, unless it is deleted; the rest is of now."""
-    return replace(message_of(sent), body=sent.body, mentions=sent.mentions, version=1, edited_at=None)
+    return message_of(sent)._replace(body=sent.body, mentions=sent.mentions, version=1, edited_at=None)
 
 
 def message_as_edited(message: Message, edit: MessageEdited) -> Message:
     """Return the message with the words of one edit, unless it is deleted; the rest is of now."""
     if message.deleted_at is not None:
-        return replace(message, version=edit.version, edited_at=edit.at)
-    return replace(message, body=edit.body, mentions=edit.mentions, version=edit.version, edited_at=edit.at)
+        return message._replace(version=edit.version, edited_at=edit.at)
+    return message._replace(body=edit.body, mentions=edit.mentions, version=edit.version, edited_at=edit.at)
 
 
 class Messages:

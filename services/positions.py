@@ -7,8 +7,8 @@ epoch changes when the logs were restored from a backup, because then the same s
 import base64
 import binascii
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ulid import ULID
 
@@ -18,8 +18,7 @@ _LAYOUT = struct.Struct(">B16sIQ")
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     conversation_id: str
     epoch: int
     sequence: int

@@ -69,6 +69,26 @@ async def test_read_implies_delivered_and_markers_never_go_back(api: Api) -> Non
     assert first["viewerUnreadCount"] == third["viewerUnreadCount"] == 1
 
 
+async def test_each_mutation_of_a_document_shows_what_the_one_before_it_did(api: Api) -> None:
+    ann, bob = await api.register(), await api.register()
+    room = (await ann.talk(bob))["id"]
+    message = (await ann.send(room, "hello"))["message"]
+
+    response = await bob.post(
+        """mutation ($react: AddReactionInput!, $read: MarkReadInput!) {
+          before: addReaction(input: $react) { message { status } }
+          markRead(input: $read) { member { readSequence } }
+          after: addReaction(input: $react) { message { status } } }""",
+        {
+            "react": {"messageId": message["id"], "emoji": "👍"},
+            "read": {"conversationId": room, "upToSequence": message["sequence"]},
+        },
+    )
+
+    assert response["data"]["before"]["message"] == {"status": "SENT"}
+    assert response["data"]["after"]["message"] == {"status": "READ"}
+
+
 async def test_beyond_the_head_and_outside_the_conversation_nothing_is_marked(api: Api, other_api: Api) -> None:
     ann, bob, eve = await api.register(), await other_api.register(), await api.register()
     room = (await ann.talk(bob))["id"]

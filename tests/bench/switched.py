@@ -17,17 +17,30 @@ from parley.stack.probes import HOST
 from parley.transport import Socket
 from services.config import Settings
 from services.meter import Meter, SilentMeter
+from services.metric_reports import MetricReports
 from services.services import Services
 
 PATH = "/monitoring"
 
 
+class SilentReports(MetricReports):
+    """Reports that are not made when it is their time."""
+
+    async def report(self) -> None:
+        """Tell nobody."""
+
+
 class Switch:
-    """An app with a switch before it."""
+    """An app with a switch before it.
+
+    The rhythm of the reports goes on while they are silent: one more at each switch would be charged to what is
+    measured after it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._reporting = AsyncExitStack()  # closed while monitoring is off
+        self._reporting = AsyncExitStack()
+        self._is_reporting = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the life of the app."""
@@ -39,9 +52,10 @@ class Switch:
         await send({"type": "http.response.body", "body": b""})
 
     async def _switch(self, services: Services, *, is_on: bool) -> None:
-        await self._reporting.aclose()
         services.meter.__class__ = Meter if is_on else SilentMeter
-        if is_on:
+        services.metrics.reports.__class__ = MetricReports if is_on else SilentReports
+        if not self._is_reporting:
+            self._is_reporting = True
             await self._reporting.enter_async_context(services.metrics.reports.running())
 
 
