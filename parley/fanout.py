@@ -43,7 +43,7 @@ from services.services import Services
 from services.session_notices import SessionStream
 from services.streams import CaughtUp, ConversationStream, MetricsStream, PresenceStream, TypingStream, Update
 from services.tasks import Tasks
-from services.tracing import SpanKind, continued
+from services.tracing import SpanKind, continued, traced
 
 RETRY_SECONDS = 0.5
 RUN = 64  # entries that are taken from the log at a time by who is behind
@@ -370,6 +370,9 @@ class _Asked:
     executor: Executor[Any]
 
 
+type Follower = Reader | Inbox | LatestReader | SessionFollower | Sampler | AlertFollower
+
+
 class Fanout:
     """The rooms of this process."""
 
@@ -391,8 +394,19 @@ class Fanout:
         context: Context,
         subscriber: Subscriber,
         request_id: str,
-    ) -> Reader | Inbox | LatestReader | SessionFollower | Sampler | AlertFollower | None:
+    ) -> Follower | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
+        with traced(f"{operation.kind} {operation.root}"):
+            return await self._subscribe(operation, variables, context, subscriber, request_id)
+
+    async def _subscribe(
+        self,
+        operation: Operation,
+        variables: dict[str, Any] | None,
+        context: Context,
+        subscriber: Subscriber,
+        request_id: str,
+    ) -> Follower | None:
         began, meter = time.perf_counter(), self._services.meter
         try:
             executor = self._engine.executor(operation, variables, context)

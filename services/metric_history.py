@@ -146,19 +146,23 @@ class MetricRollup:
         present = await self._reports.seconds()
         this_minute = int(present // 60) * 60
         minutes = [this_minute - 60 * back for back in range(LATE_MINUTES, 0, -1)]
-        found = await self._reports.read(slots_of(minutes[0], this_minute - 1))
+        counts = await self._reports.counts(slots_of(minutes[0], this_minute - 1))
+        news = [
+            minute
+            for minute in minutes
+            if sum(counts[slot] for slot in slots_of(minute, minute + 59)) > self._written.get(minute, 0)
+        ]
+        if not news:
+            return
+        found = await self._reports.read(slot for minute in news for slot in slots_of(minute, minute + 59))
         online = await self._online()
-        is_news = False
-        for minute in minutes:
+        for minute in news:
             slots = [Totals.of(found[slot].values(), is_later=False) for slot in slots_of(minute, minute + 59)]
             totals = Totals.of(slots, is_later=True)
-            if totals.parts > self._written.get(minute, 0):
-                totals.gauges["online_users"] = online
-                await self._history.write(MetricsResolution.MINUTE, Moment(as_time(minute), totals))
-                self._written[minute], is_news = totals.parts, True
+            totals.gauges["online_users"] = online
+            await self._history.write(MetricsResolution.MINUTE, Moment(as_time(minute), totals))
+            self._written[minute] = totals.parts
         self._written = {minute: parts for minute, parts in self._written.items() if minute >= minutes[0]}
-        if not is_news:
-            return
         for coarse, fine in (
             (MetricsResolution.HOUR, MetricsResolution.MINUTE),
             (MetricsResolution.DAY, MetricsResolution.HOUR),

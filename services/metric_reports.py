@@ -147,6 +147,17 @@ class MetricReports:
             for slot, reply in zip(wanted, replies, strict=True)
         }
 
+    async def counts(self, slots: Iterable[int]) -> dict[int, int]:
+        """Return how many processes have reported of each of these slots.
+
+        Raises:
+            RedisFailedError: Redis did not answer.
+        """
+        wanted = list(slots)
+        return dict(
+            zip(wanted, await asyncio.gather(*(self._redis.call("HLEN", _key(slot)) for slot in wanted)), strict=True)
+        )
+
     async def active(self, slots: Iterable[int]) -> int:
         """Return about how many users did something in these slots (HyperLogLog: within 1 %).
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,17 +34,19 @@ def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def spans(collector: Collector, trace_id: str) -> set[tuple[str, str]]:
     """Return the spans of a trace: which program's, and their names."""
-    found: set[tuple[str, str]] = set()
+    return traces(collector).get(trace_id, set())
+
+
+def traces(collector: Collector) -> dict[str, set[tuple[str, str]]]:
+    """Return the spans of each trace by its id."""
+    found: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     for path, body in tuple(collector.bodies):
         assert path == "/v1/traces"
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
-            found |= {
-                (attributes["service.name"], span.name)
-                for scope in resource.scope_spans
-                for span in scope.spans
-                if span.trace_id.hex() == trace_id
-            }
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    found[span.trace_id.hex()].add((attributes["service.name"], span.name))
     return found
 
 
@@ -79,6 +82,23 @@ async def test_one_trace_has_the_request_mongodb_the_publishing_each_delivery_an
     }
     await until(lambda: expected <= spans(collector, trace_id), f"{expected} are in the trace", 60)
     assert not any(body.encode() in sent for _, sent in collector.bodies)
+
+
+async def test_a_subscription_has_a_trace_of_what_it_took_to_begin_it(
+    traced: StackProcess, collector: Collector
+) -> None:
+    name = ("parley-api", "SUBSCRIPTION conversationUpdates")
+    known = set(traces(collector))
+    async with Api(traced.urls[0]) as api, Api(traced.urls[1]) as other:
+        ann = await api.register()
+        conversation = (await ann.talk())["id"]
+        async with ann.at(other).socket() as socket:  # a process that has not seen the conversation
+            await (await socket.updates(conversation)).until_caught_up()
+
+    def begun() -> list[set[tuple[str, str]]]:
+        return [found for trace_id, found in traces(collector).items() if trace_id not in known and name in found]
+
+    await until(lambda: any(found - {name} for found in begun()), "a trace of it has what MongoDB was asked", 60)
 
 
 def test_without_the_settings_nothing_of_it_is_imported() -> None:
