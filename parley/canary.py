@@ -104,13 +104,12 @@ class Canary:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Go on until this ends; without URLs there is nothing to do."""
-        tasks = Tasks()
-        if self._urls:
-            tasks.spawn(self._keep_singing())
         try:
-            yield self
+            async with Tasks() as tasks:
+                if self._urls:
+                    tasks.spawn(self._keep_singing())
+                yield self
         finally:
-            await tasks.close()
             with suppress(PyMongoError):
                 await self._leases.release(LEASE)
 

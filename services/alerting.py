@@ -177,14 +177,13 @@ class Alerting:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Judge whenever this worker has the lease, until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_judging())
-        if self._webhook is not None:
-            tasks.spawn(self._keep_telling(self._webhook))
         try:
-            yield self
+            async with Tasks() as tasks:
+                tasks.spawn(self._keep_judging())
+                if self._webhook is not None:
+                    tasks.spawn(self._keep_telling(self._webhook))
+                yield self
         finally:
-            await tasks.close()
             with suppress(PyMongoError):
                 await self._write()
                 await self._leases.release(LEASE)

@@ -169,21 +169,18 @@ class AlertFeed:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Follow the alerts until this ends."""
-        tasks = Tasks()
         await self._bus.subscribe(*CHANNEL)
         with suppress(PyMongoError):  # then the first comparison makes up for it
             for alert in await self._log.open():
                 self._take(alert)
             await self._compare()
-        tasks.spawn(
-            self._bus.keep_comparing(
-                "alerts", self._compare, self._compare_now, seconds=COMPARE_SECONDS, away_seconds=AWAY_SECONDS
+        async with Tasks() as tasks:
+            tasks.spawn(
+                self._bus.keep_comparing(
+                    "alerts", self._compare, self._compare_now, seconds=COMPARE_SECONDS, away_seconds=AWAY_SECONDS
+                )
             )
-        )
-        try:
             yield self
-        finally:
-            await tasks.close()
 
     @contextmanager
     def following(self) -> Iterator[Changes]:

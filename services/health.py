@@ -102,12 +102,9 @@ class ComponentWatch:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Look until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_looking())
-        try:
+        async with Tasks() as tasks:
+            tasks.spawn(self._keep_looking())
             yield self
-        finally:
-            await tasks.close()
 
     def gauges(self) -> dict[str, float]:
         """Return the gauges as this process has them."""

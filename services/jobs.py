@@ -84,12 +84,9 @@ class Consumer[T]:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Feed the job until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_consuming())
-        try:
+        async with Tasks() as tasks:
+            tasks.spawn(self._keep_consuming())
             yield self
-        finally:
-            await tasks.close()
 
     async def _keep_consuming(self) -> None:
         # Whatever it was, a job must not stop for ever.

@@ -65,12 +65,11 @@ class Producer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Keep a connection until this ends; what was sent by then is flushed."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_connected())
         try:
-            yield self
+            async with Tasks() as tasks:
+                tasks.spawn(self._keep_connected())
+                yield self
         finally:
-            await tasks.close()
             await self._drop(self._producer)
 
     async def send(self, records: Sequence[Record]) -> None:

@@ -31,12 +31,11 @@ class LastSeen:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Write what is noted until this ends; what is left then gets one try."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_writing())
         try:
-            yield self
+            async with Tasks() as tasks:
+                tasks.spawn(self._keep_writing())
+                yield self
         finally:
-            await tasks.close()
             await self._write(dict(list(self._waiting.items())[:RUN]))
 
     def note(self, user_id: str, at_ms: int) -> None:

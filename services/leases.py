@@ -82,12 +82,11 @@ class Leases:
             seconds: Between two rounds.
             failures: What it raises while it has to wait for a server.
         """
-        tasks = Tasks()
-        tasks.spawn(_keep_on(name, work, seconds, failures))
         try:
-            yield
+            async with Tasks() as tasks:
+                tasks.spawn(_keep_on(name, work, seconds, failures))
+                yield
         finally:
-            await tasks.close()
             with suppress(PyMongoError):
                 await self.release(name)
 

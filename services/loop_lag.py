@@ -27,12 +27,9 @@ class LoopLag:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Look until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_looking())
-        try:
+        async with Tasks() as tasks:
+            tasks.spawn(self._keep_looking())
             yield self
-        finally:
-            await tasks.close()
 
     async def _keep_looking(self) -> None:
         loop = asyncio.get_running_loop()

@@ -51,12 +51,11 @@ class MetricReports:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Report until this ends, and once more then."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_reporting())
         try:
-            yield self
+            async with Tasks() as tasks:
+                tasks.spawn(self._keep_reporting())
+                yield self
         finally:
-            await tasks.close()
             try:
                 await self.report()
             except RedisFailedError:

@@ -56,13 +56,12 @@ class Redis:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Keep the connections until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_connected())
-        try:
-            yield self
-        finally:
-            self.on_lost.clear()  # this is no loss
-            await tasks.close()
+        async with Tasks() as tasks:
+            tasks.spawn(self._keep_connected())
+            try:
+                yield self
+            finally:
+                self.on_lost.clear()  # this is no loss
 
     async def _keep_connected(self) -> None:
         if self._only is not None:

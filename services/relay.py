@@ -89,13 +89,12 @@ class Relay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Work whenever this worker has the lease, until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep("sweep", self.sweep, SWEEP_SECONDS))
-        tasks.spawn(self._keep("refill", self.refill, EXTENT_SECONDS))
         try:
-            yield self
+            async with Tasks() as tasks:
+                tasks.spawn(self._keep("sweep", self.sweep, SWEEP_SECONDS))
+                tasks.spawn(self._keep("refill", self.refill, EXTENT_SECONDS))
+                yield self
         finally:
-            await tasks.close()
             with suppress(PyMongoError):
                 await self._leases.release(LEASE)
 

@@ -42,12 +42,11 @@ class SearchBuild:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Build what was not built, if this worker has the lease, until this ends."""
-        tasks = Tasks()
-        tasks.spawn(self._keep_building())
         try:
-            yield self
+            async with Tasks() as tasks:
+                tasks.spawn(self._keep_building())
+                yield self
         finally:
-            await tasks.close()
             with suppress(PyMongoError):
                 await self.release()
 

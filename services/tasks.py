@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import structlog
 
@@ -50,10 +50,16 @@ async def patience(seconds: float) -> AsyncIterator[None]:
 
 
 class Tasks:
-    """The running tasks of one owner."""
+    """The running tasks of one owner; as a context manager, they end with the block."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     def spawn[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` until it is done or the owner closes; a failure that nobody awaits is logged."""
