@@ -46,4 +46,7 @@ class Floor:
 
 
 def _lowest_but(user_id: str, places: Sequence[Place], *, otherwise: int) -> int:
-    return next((sequence for sequence, other_id in places if other_id != user_id), otherwise)
+    for sequence, other_id in places:
+        if other_id != user_id:
+            return sequence
+    return otherwise
