@@ -22,7 +22,7 @@ serve: .venv/.ready web ## Start the embedded stack and the API; print the URLs
 	@exec $(BIN)/parley up $(ARGS)
 
 test: .venv/.ready web tools check ## Run every check and every test, as CI does
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --durations=30 $(ARGS)
 
 chaos: .venv/.ready ## Break everything while people talk, and judge what they saw: SEED=n FAULTS=n SECONDS=n
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --seconds $(SECONDS) $(ARGS)
