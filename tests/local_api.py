@@ -20,7 +20,7 @@ from services.mongo import Collection
 from services.services import Services
 from services.tasks import gather_some
 from services.users import Role, Users
-from tests.stack_process import StackProcess
+from tests.stack_process import START_SECONDS, StackProcess
 
 
 @dataclass(frozen=True, slots=True)
