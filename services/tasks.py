@@ -6,8 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 import structlog
+from pymongo.errors import ConnectionFailure
+
+from services.errors import ChatError
+from services.failures import described
 
 AT_ONCE: Final = 8  # of many things that one caller waits for
+TOLD: Final = (ConnectionFailure, ChatError)  # what callers are told; in an outage that is each of them
 LATE_SECONDS: Final = 0.05  # an event loop that is later than this was busy, or stood still
 
 _logger = structlog.get_logger()
@@ -62,7 +67,7 @@ class Tasks:
         await self.close()
 
     def spawn[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run `work` until it is done or the owner closes; a failure that nobody awaits is logged."""
+        """Run `work` until it is done or the owner closes; a failure is logged, as nobody may be waiting for it."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
@@ -79,5 +84,10 @@ class Tasks:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.error("task.failed", task=task.get_coro().__qualname__, exc_info=error)  # type: ignore[union-attr]
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        name = task.get_coro().__qualname__  # type: ignore[union-attr]
+        if isinstance(error, TOLD):
+            _logger.warning("task.failed", task=name, error=described(error))
+        else:
+            _logger.error("task.failed", task=name, exc_info=error)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.clients import Api
@@ -11,6 +12,15 @@ from tests.stack_process import StackProcess, running_stack
 
 # What it compares is shown as in a test.
 pytest.register_assert_rewrite("tests.machine.talk")
+# With the values of all variables, as structlog shows them by itself, a traceback takes a process under test a second.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper("iso"),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 # No test says how long anything may take: on a busy machine everything takes longer.
 settings.register_profile("parley", deadline=None)
 settings.load_profile("parley")

@@ -80,7 +80,7 @@ async def local_api(stack: StackProcess, **changes: float | str) -> AsyncIterato
     served = server(settings, host="127.0.0.1", port=port)
     api = LocalApi(f"http://127.0.0.1:{port}", served, asyncio.create_task(served._serve()))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(START_SECONDS):
             while not served.started:
                 assert not api.running.done()
                 await asyncio.sleep(0.01)

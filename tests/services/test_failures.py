@@ -53,10 +53,11 @@ def test_an_exception_is_described_without_values(error: Exception, expected: st
 def written() -> Iterator[io.StringIO]:
     """Have this process log as a server does, for one test."""
     handlers, level, aiokafka = logging.root.handlers[:], logging.root.level, logging.getLogger("aiokafka").level
+    before = structlog.get_config()
     stream = io.StringIO()
     logs.configure(stream=stream)
     yield stream
-    structlog.reset_defaults()
+    structlog.configure(**before)
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     logging.getLogger("aiokafka").setLevel(aiokafka)

@@ -24,8 +24,9 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
     handlers, level, aiokafka = logging.root.handlers[:], logging.root.level, logging.getLogger("aiokafka").level
+    before = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
     structlog.contextvars.clear_contextvars()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
