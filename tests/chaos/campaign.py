@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 from pymongo import MongoClient
+from websockets.exceptions import WebSocketException
 
 from tests.bench import machine
 from tests.chaos.cluster import Cluster
@@ -26,6 +27,7 @@ from tests.clients import Api
 from tests.faults.harness import head, until
 from tests.faults.kafka import Witness
 
+READ_SECONDS = 60.0  # between two readings of all logs in a long run
 ANSWER_SECONDS = 8.0  # a client's patience with one request: longer than any answer may take
 LONGEST_ANSWER_SECONDS = 60.0  # before and after the talk, when nothing is broken but the machine may be busy
 CONNECTIONS = 500  # of HTTP to one process
@@ -134,12 +136,17 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         telling = asyncio.create_task(progress.tell())
         stack.callback(telling.cancel)
         breaking = asyncio.create_task(_break(cluster, crowd, faults, progress))
+        if wish.idle_seconds:
+            reading = asyncio.create_task(_keep_reading(crowd))
+            stack.callback(reading.cancel)
         _be_patient(apis, ANSWER_SECONDS)
         loaded_at = watch.now
         await crowd.talk(rate=wish.rate, seconds=wish.seconds)
         idle_at = watch.now
         _be_patient(apis, LONGEST_ANSWER_SECONDS)
         await breaking
+        if wish.idle_seconds:
+            reading.cancel()
         await _settle(cluster, crowd, witness, progress, is_quick=wish.is_quick)
         progress.doing = "idle"
         await asyncio.sleep(wish.idle_seconds)
@@ -209,6 +216,16 @@ async def _break(cluster: Cluster, crowd: Crowd, faults: Sequence[Fault], progre
         finally:
             crowd.history.add(FaultChanged(label=fault.label, active=False))
             progress.doing = ""
+
+
+async def _keep_reading(crowd: Crowd) -> None:
+    """Read on in every log: after an hour it would be too long to be read at once."""
+    while True:
+        await asyncio.sleep(READ_SECONDS)
+        for room in crowd.all_rooms:
+            for api in room.apis:
+                with suppress(OSError, TimeoutError, WebSocketException):  # it is read the next time
+                    await room.read_on(crowd.owner, api)
 
 
 async def _settle(cluster: Cluster, crowd: Crowd, witness: Witness, progress: Progress, *, is_quick: bool) -> None:

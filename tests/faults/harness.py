@@ -73,6 +73,7 @@ class Room:
     cursor: str  # at its creation
     pace_seconds: float = PAUSE_SECONDS  # between two changes of who is in, on average
     listeners: list["Listener"] = field(default_factory=list)
+    _logs: dict[str, list[Json]] = field(default_factory=dict)  # what was read of the log, by the process's address
 
     @classmethod
     async def open(cls, apis: Sequence[Api], history: History, owner: Person, *others: Person) -> "Room":
@@ -184,13 +185,22 @@ class Room:
         await asyncio.sleep(random.uniform(0.0, 2.0) * self.pace_seconds)
         return bool(response.get("data"))
 
+    async def read_on(self, person: Person, api: Api) -> list[Json]:
+        """Read what the log has grown by at a process; return all of it.
+
+        A long run has to do so now and then: nobody is told of more than 5 000 entries at once.
+        """
+        log = self._logs.setdefault(api.url, [])
+        async with person.at(api).socket() as socket:
+            updates = await socket.updates(self.conversation, log[-1]["cursor"] if log else from_the_start(self.cursor))
+            log += await updates.until_caught_up()
+        return log
+
     async def read_all(self, person: Person) -> None:
         """Read the whole log at every process, when nothing moves any more; who came and went is taken from it."""
         for api in self.apis:
             invoked_at = time.monotonic_ns()
-            async with person.at(api).socket() as socket:
-                updates = await socket.updates(self.conversation, from_the_start(self.cursor))
-                log = await updates.until_caught_up()
+            log = await self.read_on(person, api)
             self.history.add(
                 Read(
                     invoked_at=invoked_at,
