@@ -329,7 +329,7 @@ def capacity(
 def monitoring(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, each with monitoring on, off, off and on.")] = 30,
     subscribers: Annotated[int, typer.Option(min=1, help="Subscribed sockets.")] = 1_000,
-    events: Annotated[int, typer.Option(min=1, help="Messages sent to them in each part of a round.")] = 20,
+    events: Annotated[int, typer.Option(min=1, help="Messages sent to them in each part of a round.")] = 50,
     requests: Annotated[int, typer.Option(min=4, help="Requests in each part; of pages and sends a quarter.")] = 600,
     at_once: Annotated[int, typer.Option(min=1, help="Requests that are under way at any time.")] = 8,
 ) -> None:

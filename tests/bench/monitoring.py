@@ -1,4 +1,4 @@
-"""Measures what monitoring costs: `parley bench monitoring [--rounds 30] [--subscribers 1000] [--events 25]`.
+"""Measures what monitoring costs: `parley bench monitoring [--rounds 30] [--subscribers 1000] [--events 50]`.
 
 One API process does the same fan-out and the same requests with monitoring and without it (`tests/bench/switched.py`).
 A round measures each kind of thing on, off, off and on, so that what drifts takes from both alike; what counts is how
