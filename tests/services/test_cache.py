@@ -267,7 +267,7 @@ async def test_the_floor_is_that_of_all_members_however_their_markers_move(cache
     key, found, rng = ids.new_id("cnv"), ReceiptCache(cache), random.Random(7)
     members = {
         user_id: receipts(key, joined, joined, user_id=user_id, joined=joined)
-        for user_id, joined in ((ids.user(), rng.randint(1, 30)) for _ in range(1_500))
+        for user_id, joined in ((ids.user(), rng.randint(1, 30)) for _ in range(300))
     }
     await put_receipts(found, list(members.values()))
     seen = [(await found.floor(key), floor_of(members.values()))]
