@@ -50,8 +50,10 @@ async def test_nobody_hangs_while_mongodb_stands_still_and_retries_double_nothin
     history = History()
     ann = await apis[0].register()
     room = await Room.open(apis, history, ann)
-    room.listen(ann)
+    listener = room.listen(ann)
     await room.say(ann, "before", "before")
+    # Or it would be late by the outage, of which the history says nothing.
+    await until(lambda: listener.is_caught_up and listener.sequence == 2, "the listener is live")
 
     async def attempt(number: int) -> tuple[str, float]:
         started = time.monotonic()
@@ -69,7 +71,8 @@ async def test_nobody_hangs_while_mongodb_stands_still_and_retries_double_nothin
 
     assert {code for code, _ in outcomes} <= {"UNAVAILABLE", "COMMIT_UNKNOWN"}
     assert max(seconds for _, seconds in outcomes) < 6
-    assert answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+    # What is in memory is read on where Redis says that it is the newest.
+    assert "errors" not in answer or answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
     for number in range(10):
         await room.say(ann, f"{number}", f"{number}")
     report = await judge([room], ann)
