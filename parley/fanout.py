@@ -396,60 +396,50 @@ class Fanout:
         request_id: str,
     ) -> Follower | None:
         """Bring a subscription to where it is live; None when it has ended already, with its subscriber told."""
-        with traced(f"{operation.kind} {operation.root}"):
-            return await self._subscribe(operation, variables, context, subscriber, request_id)
-
-    async def _subscribe(
-        self,
-        operation: Operation,
-        variables: dict[str, Any] | None,
-        context: Context,
-        subscriber: Subscriber,
-        request_id: str,
-    ) -> Follower | None:
         began, meter = time.perf_counter(), self._services.meter
-        try:
-            executor = self._engine.executor(operation, variables, context)
-            stream = await self._engine.open_stream(executor, request_id)
-            user_id = context.claims.user_id if context.claims else None
-            meter.request(operation.kind, operation.root, milliseconds_since(began), user_id)
-            if isinstance(stream, PresenceStream | TypingStream):
-                return await self.latest.follow(
-                    stream,
-                    subscriber,
-                    operation=operation,
-                    variables=variables,
-                    context=context,
-                    executor=executor,
-                )
-            follow = partial(self._follow, _Asked(operation, variables, context, executor))
-            if isinstance(stream, ConversationStream):
-                return await follow(stream, subscriber)
-            if isinstance(stream, MetricsStream):
-                sampler = Sampler(self._engine, executor, context, subscriber, stream)
-                sampler.start(self._tasks)
-                return sampler
-            if isinstance(stream, AlertStream):
-                alert_follower = AlertFollower(self._engine, executor, context, subscriber)
-                alert_follower.start(self._tasks)
-                return alert_follower
-            if isinstance(stream, SessionStream):
-                return SessionFollower(self._engine, operation, variables, context, subscriber)
-            inbox = Inbox(stream, self._services.inboxes, follow, subscriber, self._tasks)
+        with traced(f"{operation.kind} {operation.root}"):
             try:
-                await inbox.open()
-            except BaseException:
-                inbox.cancel()
-                raise
-        except RequestRefused as refused:
-            meter.errors(codes(refused.errors))
-            subscriber.error(refused.errors)
-        except (ChatError, PyMongoError) as error:
-            errors = [formatted(GraphQLError(str(error), original_error=error), request_id)]
-            meter.errors(codes(errors))
-            subscriber.error(errors)
-        else:
-            return inbox
+                executor = self._engine.executor(operation, variables, context)
+                stream = await self._engine.open_stream(executor, request_id)
+                user_id = context.claims.user_id if context.claims else None
+                meter.request(operation.kind, operation.root, milliseconds_since(began), user_id)
+                if isinstance(stream, PresenceStream | TypingStream):
+                    return await self.latest.follow(
+                        stream,
+                        subscriber,
+                        operation=operation,
+                        variables=variables,
+                        context=context,
+                        executor=executor,
+                    )
+                follow = partial(self._follow, _Asked(operation, variables, context, executor))
+                if isinstance(stream, ConversationStream):
+                    return await follow(stream, subscriber)
+                if isinstance(stream, MetricsStream):
+                    sampler = Sampler(self._engine, executor, context, subscriber, stream)
+                    sampler.start(self._tasks)
+                    return sampler
+                if isinstance(stream, AlertStream):
+                    alert_follower = AlertFollower(self._engine, executor, context, subscriber)
+                    alert_follower.start(self._tasks)
+                    return alert_follower
+                if isinstance(stream, SessionStream):
+                    return SessionFollower(self._engine, operation, variables, context, subscriber)
+                inbox = Inbox(stream, self._services.inboxes, follow, subscriber, self._tasks)
+                try:
+                    await inbox.open()
+                except BaseException:
+                    inbox.cancel()
+                    raise
+            except RequestRefused as refused:
+                meter.errors(codes(refused.errors))
+                subscriber.error(refused.errors)
+            except (ChatError, PyMongoError) as error:
+                errors = [formatted(GraphQLError(str(error), original_error=error), request_id)]
+                meter.errors(codes(errors))
+                subscriber.error(errors)
+            else:
+                return inbox
         return None
 
     async def _follow(self, asked: _Asked, stream: ConversationStream, subscriber: Subscriber) -> Reader | None:
