@@ -44,6 +44,11 @@ class LocalApi:
     def fanout(self) -> Fanout:
         return self.sockets.fanout
 
+    @property
+    def believes_redis(self) -> bool:
+        """Whether it takes what Redis remembers for the newest."""
+        return self.services.cache.trust.generation("any") is not None
+
     def stop(self) -> None:
         """Ask it to stop, as SIGTERM does."""
         self.server.should_exit = True

@@ -138,10 +138,6 @@ class Process:
     local: LocalApi
     line: Proxy
 
-    @property
-    def believes(self) -> bool:
-        return self.local.services.cache.trust.generation("any") is not None
-
 
 @asynccontextmanager
 async def process(stack: StackProcess) -> AsyncIterator[Process]:
@@ -225,7 +221,7 @@ async def test_an_answer_is_read_everywhere_whatever_becomes_of_redis(fragile: S
 
         async def go_on() -> None:
             """Wait until Redis is believed, and everybody has read from it for a while."""
-            await until(lambda: one.believes and two.believes, "Redis is believed", 30)
+            await until(lambda: one.local.believes_redis and two.local.believes_redis, "Redis is believed", 30)
             before = sum(reader.reads for reader in readers)
             await until(lambda: sum(reader.reads for reader in readers) > before + 60, "people go on", 30)
 

@@ -95,7 +95,7 @@ async def test_a_crowd_that_comes_back_with_cursors_costs_one_read_of_the_tail(s
         ann = await api.register()
         async with local_api(stack) as local, Api(local.url) as other:
             # Until then each wave, and each poll of a room, asks MongoDB.
-            await until(lambda: local.services.cache.trust.generation("any") is not None, "Redis is believed")
+            await until(lambda: local.believes_redis, "Redis is believed")
             conversation = await ann.talk()
             for number in range(100):
                 await ann.send(conversation["id"], f"{number}")
