@@ -257,6 +257,8 @@ class Engine:
             PyMongoError: MongoDB was away; the result would have lacked what it should show.
         """
         run = executor.build_per_event_executor(value)
+        # Its copies share what each has collected, by lists that are each event's own: it would only grow.
+        run._relevant_sub_fields = {}  # noqa: SLF001  # it has no name for it
         run.context_value = context
         structlog.contextvars.clear_contextvars()  # of whoever subscribed first
         _note(run.operation, context, request_id)

@@ -1,5 +1,6 @@
 """Executions are shared by those who would see the same, and by nobody else, whatever a document selects."""
 
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from graphql import (
     GraphQLUnionType,
     get_named_type,
 )
+from graphql.execution.collect_fields import FieldDetails
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +30,7 @@ from services.receipts import WatchedReceipts
 from services.streams import CaughtUp, Update
 from services.tokens import Claims
 from tests.api.test_messages import DELETE, EDIT, FILE, PIN, REACT, SEND, UNPIN, UNREACT
-from tests.clients import ADD, MARK_READ, REMOVE, Api, Json, Person
+from tests.clients import ADD, MARK_READ, REMOVE, UPDATES, Api, Json, Person
 from tests.local_api import LocalApi, local_api
 from tests.stack_process import StackProcess
 
@@ -202,3 +204,17 @@ async def compare(scene: Scene, document: str) -> int:
 @given(document=documents())
 async def test_what_a_group_shares_is_what_each_viewer_would_see_alone(scene: Scene, document: str) -> None:
     scene.groups[await compare(scene, document)] += 1
+
+
+async def test_an_event_leaves_nothing_behind_with_those_who_stay(scene: Scene) -> None:
+    services, engine = scene.local.services, scene.local.fanout._engine
+    operation, claims = engine.operation(UPDATES, None), scene.viewers[0]
+    executor = engine.executor(operation, {"id": scene.conversation}, Context(services, claims))
+
+    async def kept() -> int:
+        for entry in scene.entries:
+            await engine.event(executor, Context(services, claims), entry, "request")
+        gc.collect()
+        return sum(isinstance(each, FieldDetails) for each in gc.get_objects())
+
+    assert await kept() == await kept()
