@@ -5,6 +5,7 @@ come. An event that a job fails on five times goes to the dead letters, with the
 once what is no event. While MongoDB is away a job waits instead, because that is no fault of the event.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ BATCH: Final = 500  # events at a time
 POLL_MS: Final = 1_000
 SESSION_MS: Final = 6_000  # a worker that is silent for so long has its partitions taken over
 JITTER_SECONDS: Final = 0.1  # between the tries
+COMMIT_SECONDS: Final = 1.0  # that a stop waits for what is being committed
 REASON_CHARACTERS: Final = 500
 
 _logger = structlog.get_logger()
@@ -116,7 +118,7 @@ class Consumer[T]:
                     await self._handle(records)
                 if batches:
                     with suppress(CommitFailedError, IllegalStateError):  # the group has moved on: they come again
-                        await consumer.commit()
+                        await _commit(consumer)
         finally:
             with suppress(*FAILURES):
                 await consumer.stop()
@@ -188,6 +190,21 @@ class Consumer[T]:
         async for attempt in stamina.retry_context(on=KafkaAwayError, attempts=None, timeout=None):
             with attempt:
                 await self._producer.send([Record(DEAD_LETTERS, record.key, record.value, headers)])
+
+
+async def _commit(consumer: Any) -> None:
+    """Commit all that was fetched; who is cancelled waits for it, for a second.
+
+    Or aiokafka would go on with it until the connection is closed under it, a failure that nobody asks for.
+    """
+    commit = asyncio.ensure_future(consumer.commit())
+    try:
+        await asyncio.shield(commit)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await commit
+        raise
 
 
 async def _lag(consumer: Any) -> int:

@@ -1,14 +1,12 @@
 """What all tests share: one real Parley with two API processes."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 import structlog
 from hypothesis import settings
 
 from tests.clients import Api
-from tests.event_loop import BACKEND
 from tests.push_receiver import PUSH_SETTINGS
 from tests.stack_process import StackProcess, running_stack
 
@@ -29,8 +27,8 @@ settings.load_profile("parley")
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return BACKEND
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

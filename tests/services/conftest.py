@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
-from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -21,12 +20,11 @@ from services.config import Settings
 from services.mongo import Database, Document
 from services.redis import Redis
 from services.services import SCRIPTS
-from tests.event_loop import BACKEND
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return BACKEND
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

@@ -227,6 +227,32 @@ async def test_a_job_begins_again_where_another_cluster_answers(broker: Broker, 
         await until(lambda: times[1] == 2 and times[2] >= 1, "all come again")
 
 
+@pytest.mark.slow
+async def test_jobs_that_stop_while_they_commit_get_nothing_twice(broker: Broker) -> None:
+    # Not in each of them the commit is still under way when it stops.
+    assert await asyncio.gather(*(_stopped_and_started(broker) for _ in range(8))) == [{1: 1, 2: 1}] * 8
+
+
+async def _stopped_and_started(broker: Broker) -> Counter[int]:
+    """Stop a job the moment that it has handled an event; return how often it saw that one, and the next."""
+    conversation_id, handled = ids.new_id("cnv"), asyncio.Event()
+
+    class Telling(Noting):
+        async def handle(self, events: Sequence[Event]) -> None:
+            await super().handle(events)
+            if self.seen:
+                handled.set()
+
+    job = Telling(conversation_id)
+    async with Consumer(broker.servers, EVENT_STREAM, job, broker.producer).running():
+        await broker.send([sent(conversation_id, 1)])
+        await handled.wait()
+    await broker.send([sent(conversation_id, 2)])
+    async with Consumer(broker.servers, EVENT_STREAM, job, broker.producer).running():
+        await until(lambda: job.seen[2] > 0, "the next one is handled")
+    return job.seen
+
+
 async def _letters(broker: Broker, job: Job[Event], key: str, count: int) -> list[dead_letters.DeadLetter]:
     """Wait until a job has so many dead letters."""
     deadline = time.monotonic() + 60
