@@ -13,6 +13,7 @@ import orjson
 from pymongo import MongoClient
 from websockets.exceptions import WebSocketException
 
+from services.tasks import Tasks
 from tests.bench import machine
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import cause
@@ -136,17 +137,15 @@ async def run(wish: Wish, directory: Path, say: Callable[[str], None]) -> Outcom
         telling = asyncio.create_task(progress.tell())
         stack.callback(telling.cancel)
         breaking = asyncio.create_task(_break(cluster, crowd, faults, progress))
-        if wish.idle_seconds:
-            reading = asyncio.create_task(_keep_reading(crowd))
-            stack.callback(reading.cancel)
-        _be_patient(apis, ANSWER_SECONDS)
-        loaded_at = watch.now
-        await crowd.talk(rate=wish.rate, seconds=wish.seconds)
-        idle_at = watch.now
-        _be_patient(apis, LONGEST_ANSWER_SECONDS)
-        await breaking
-        if wish.idle_seconds:
-            reading.cancel()
+        async with Tasks() as reading:
+            if wish.idle_seconds:
+                reading.spawn(_keep_reading(crowd))
+            _be_patient(apis, ANSWER_SECONDS)
+            loaded_at = watch.now
+            await crowd.talk(rate=wish.rate, seconds=wish.seconds)
+            idle_at = watch.now
+            _be_patient(apis, LONGEST_ANSWER_SECONDS)
+            await breaking
         await _settle(cluster, crowd, witness, progress, is_quick=wish.is_quick)
         progress.doing = "idle"
         await asyncio.sleep(wish.idle_seconds)
