@@ -3,15 +3,21 @@
 Tansu takes records for a topic that does not exist, and when the topic is made later it cannot write to that partition
 any more, because the first batch is there already. A producer that comes back to a broker that was just restarted would
 do exactly that. So the broker listens on a port that nobody knows, its topics are made, and only then this process
-listens on the public one and passes bytes on. Each start is a new, empty cluster with an id of its own. Decision 7.
+listens on the public one and passes on what is said. Each start is a new, empty cluster with an id of its own.
+Decision 7.
+
+Where two clients produce into a partition at the same time, Tansu may show a record before the one ahead of it: who
+reads at the end of the partition goes on from there, and never gets that one. So one request at a time produces.
 """
 
 import argparse
 import asyncio
 import signal
 from asyncio import StreamReader, StreamWriter
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
 from importlib.resources import files
+from struct import Struct
 
 from ulid import ULID
 
@@ -20,7 +26,10 @@ from parley.stack.stack import free_port
 from parley.stack.supervisor import PROBE_INTERVAL_SECONDS, die_with_us
 from services.topics import PARTITIONS
 
-CHUNK = 64 * 1024
+TURN_SECONDS = 1.0
+# The protocol's frames: a length, what is asked for (in requests), and a number that a response has from its request.
+LENGTH, REQUEST, RESPONSE = Struct(">i"), Struct(">4xh2xi"), Struct(">4xi")
+PRODUCE = 0
 
 
 async def serve(port: int, advertised: int) -> None:
@@ -39,7 +48,8 @@ async def serve(port: int, advertised: int) -> None:
             making = await asyncio.create_subprocess_exec(tansu, "topic", "create", *arguments)
             if await making.wait() != 0:
                 raise RuntimeError(f"the topic {name} was not made")
-        async with await asyncio.start_server(lambda *client: _pass_on(hidden, *client), HOST, port):
+        turn = asyncio.Lock()
+        async with await asyncio.start_server(lambda *client: _pass_on(hidden, turn, *client), HOST, port):
             await broker.wait()
     finally:
         with suppress(ProcessLookupError):
@@ -58,27 +68,54 @@ async def _until_it_listens(port: int) -> None:
             return
 
 
-async def _pass_on(port: int, reader: StreamReader, writer: StreamWriter) -> None:
+async def _pass_on(port: int, turn: asyncio.Lock, reader: StreamReader, writer: StreamWriter) -> None:
     """Connect a client with the broker until either ends."""
     try:
         broker_reader, broker_writer = await asyncio.open_connection(HOST, port)
+        producing: dict[int, asyncio.Event] = {}
         with suppress(OSError):
             async with asyncio.TaskGroup() as both:
-                both.create_task(_copy(reader, broker_writer))
-                both.create_task(_copy(broker_reader, writer))
+                both.create_task(_ask(reader, broker_writer, producing, turn))
+                both.create_task(_answer(broker_reader, writer, producing))
     finally:
         writer.close()
 
 
-async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
-    try:
-        while data := await reader.read(CHUNK):
-            writer.write(data)
+async def _ask(
+    reader: StreamReader, writer: StreamWriter, producing: dict[int, asyncio.Event], turn: asyncio.Lock
+) -> None:
+    """Pass requests on; one that produces waits its turn, which ends with the answer to it."""
+    with closing(writer):
+        async for frame in _frames(reader):
+            api, correlation = REQUEST.unpack_from(frame)
+            if api != PRODUCE:
+                writer.write(frame)
+                await writer.drain()
+                continue
+            async with turn:
+                answered = producing[correlation] = asyncio.Event()
+                writer.write(frame)
+                with suppress(TimeoutError):  # with acks=0 there is no answer
+                    async with asyncio.timeout(TURN_SECONDS):
+                        await answered.wait()
+
+
+async def _answer(reader: StreamReader, writer: StreamWriter, producing: dict[int, asyncio.Event]) -> None:
+    with closing(writer):
+        async for frame in _frames(reader):
+            (correlation,) = RESPONSE.unpack_from(frame)
+            if (answered := producing.pop(correlation, None)) is not None:
+                answered.set()
+            writer.write(frame)
             await writer.drain()
-    except OSError:
-        pass  # one side has gone, and so goes the other
-    finally:
-        writer.close()
+
+
+async def _frames(reader: StreamReader) -> AsyncIterator[bytes]:
+    """Yield requests or responses, each with its length before it, until there are no more."""
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            length = await reader.readexactly(LENGTH.size)
+            yield length + await reader.readexactly(*LENGTH.unpack(length))
 
 
 async def _run(port: int, advertised: int) -> None:
