@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal, Self, override
 
 import orjson
@@ -47,6 +48,7 @@ LARGEST: Final = frozenset(
     {"outbox_oldest_seconds", "dead_letters", "loop_lag_seconds", "online_users", "fsck_violations"}
 )
 SEPARATOR: Final = " "
+KEYS: Final = 8_192  # that are known apart
 OURS: Final = frozenset(
     {"INTERNAL", "UNAVAILABLE", "OVERLOADED", "TIMEOUT", "COMMIT_UNKNOWN"}
 )  # not the caller's fault
@@ -298,5 +300,6 @@ def _quantile(counts: Counter[int], total: int, share: float) -> float:
     return bound(BUCKETS - 1)
 
 
+@lru_cache(KEYS)  # the reports of all processes and times have the same ones
 def _key(text: str) -> Key:
     return tuple(text.split(SEPARATOR))

@@ -130,6 +130,13 @@ def test_totals_are_the_same_after_a_way_over_the_wire() -> None:
     assert Totals.from_bytes(totals.to_bytes()) == totals
 
 
+def test_what_many_reports_have_in_common_is_in_memory_once() -> None:
+    report = Totals(counts=Counter({("request", "query", "viewer"): 1})).to_bytes()
+    (one,), (other,) = Totals.from_bytes(report).counts, Totals.from_bytes(report).counts
+
+    assert one is other
+
+
 async def test_every_process_sees_what_all_have_counted(
     processes: list[Process], service: MetricsService, history: MetricHistory
 ) -> None:
