@@ -107,6 +107,7 @@ class Consumer[T]:
             heartbeat_interval_ms=1_000,
             max_poll_interval_ms=600_000,
         )
+        commit: asyncio.Task[None] | None = None
         try:
             await consumer.start()
             while True:
@@ -118,10 +119,17 @@ class Consumer[T]:
                     await self._handle(records)
                 if batches:
                     with suppress(CommitFailedError, IllegalStateError):  # the group has moved on: they come again
-                        await _commit(consumer)
+                        commit = asyncio.create_task(consumer.commit())
+                        await asyncio.shield(commit)
         finally:
+            # aiokafka goes on with a commit that is broken off, and fails at the closed connection where nobody asks.
+            if commit is not None:
+                await asyncio.wait([commit], timeout=COMMIT_SECONDS)
             with suppress(*FAILURES):
                 await consumer.stop()
+            if commit is not None:
+                commit.cancel()
+                await asyncio.gather(commit, return_exceptions=True)
 
     async def _begins_again(self, consumer: Any) -> bool:
         """Go back to the first event where another cluster answers than before; return whether that is so.
@@ -190,21 +198,6 @@ class Consumer[T]:
         async for attempt in stamina.retry_context(on=KafkaAwayError, attempts=None, timeout=None):
             with attempt:
                 await self._producer.send([Record(DEAD_LETTERS, record.key, record.value, headers)])
-
-
-async def _commit(consumer: Any) -> None:
-    """Commit all that was fetched; who is cancelled waits for it, for a second.
-
-    Or aiokafka would go on with it until the connection is closed under it, a failure that nobody asks for.
-    """
-    commit = asyncio.ensure_future(consumer.commit())
-    try:
-        await asyncio.shield(commit)
-    except asyncio.CancelledError:
-        with suppress(Exception):
-            async with asyncio.timeout(COMMIT_SECONDS):
-                await commit
-        raise
 
 
 async def _lag(consumer: Any) -> int:

@@ -55,9 +55,9 @@ async def test_two_thousand_sockets_that_vanish_leave_nothing_behind(stack: Stac
         memory.append(process.memory_info().rss)
 
     assert len(during - before) == 2
-    # The allocator settles within the first crowds: measured, it is flat from the fourth on.
-    # Two more crowds that left something behind would cost 12 MiB.
-    assert memory[7] - memory[5] < 1024 * 1024
+    # The allocator settles within the first crowds: measured, it is flat from the fourth on, or within 1.5 MiB where the
+    # machine is busy. Two more crowds that left something behind would cost 12 MiB.
+    assert memory[7] - memory[5] < 4 * 1024 * 1024
 
 
 async def test_no_task_waits_for_a_socket_or_a_subscription(stack: StackProcess) -> None:
