@@ -55,7 +55,7 @@ async def test_two_thousand_sockets_that_vanish_leave_nothing_behind(stack: Stac
         memory.append(process.memory_info().rss)
 
     assert len(during - before) == 2
-    # The allocator settles within the first crowds: measured, it is flat from the fourth on, or within 1.5 MiB on a busy
+    # The allocator settles within the first crowds: measured, it is flat from the fourth on, within 1.5 MiB on a busy
     # machine. Two more crowds that left something behind would cost 12 MiB.
     assert memory[7] - memory[5] < 4 * 1024 * 1024
 
