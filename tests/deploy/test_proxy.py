@@ -8,11 +8,11 @@ import uuid
 import httpx
 import orjson
 import pytest
-import stamina
 
+from tests.checker.history import History
 from tests.clients import SEND, Api, Json, Socket
 from tests.deploy.nginx import Nginx
-from tests.faults.harness import until
+from tests.faults.harness import Room, until
 from tests.stack_process import StackProcess
 
 INSTANCE = "{ health { instance } }"
@@ -46,32 +46,27 @@ async def test_a_mutation_and_a_subscription_pass(api: Api) -> None:
 
 async def test_a_socket_goes_on_over_a_reload_and_the_next_one_resumes_by_its_cursor(api: Api, nginx: Nginx) -> None:
     ann = await api.register()
-    conversation = await ann.talk()
+    room = await Room.open([api], History(), ann)
     bodies: list[str] = []
 
-    async def say(body: str) -> None:
-        # The old workers close connections that are kept alive, now and then while a request is on its way to them.
-        async for attempt in stamina.retry_context(on=httpx.TransportError):
-            with attempt:
-                await ann.send(conversation["id"], body, body)
-
     async with ann.socket() as socket:
-        updates = await socket.updates(conversation["id"])
+        updates = await socket.updates(room.conversation)
         (caught_up,) = [await updates.update()]
         cursor = caught_up["cursor"]
         old = nginx.reload()
-        # New workers take the requests, the old one keeps the socket, until worker_shutdown_timeout.
+        # New workers take the requests, the old one keeps the socket, until worker_shutdown_timeout. It closes
+        # connections that are kept alive, now and then while a request is on its way: that one has to be sent again.
         for number in range(5):
-            await say(f"{number}")
+            await room.say(ann, f"{number}")
             update = await updates.update()
             bodies.append(update["message"]["body"])
             cursor = update["cursor"]
         end = await updates.message()
     await until(lambda: not nginx.workers() & old, "the old workers are gone", 60)
     for number in range(5, 8):
-        await say(f"{number}")
+        await room.say(ann, f"{number}")
     async with ann.socket() as socket:
-        updates = await socket.updates(conversation["id"], cursor)
+        updates = await socket.updates(room.conversation, cursor)
         bodies += [update["message"]["body"] for update in await updates.until_caught_up()]
 
     assert end["type"] == "closed"

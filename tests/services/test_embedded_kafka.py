@@ -12,12 +12,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 PRODUCERS, READERS, RECORDS = 8, 3, 400
 
 
-async def _started(stack: AsyncExitStack, client: Any) -> Any:
-    await client.start()
-    stack.push_async_callback(client.close if hasattr(client, "close") else client.stop)
-    return client
-
-
 async def _read(consumer: Any, partition: TopicPartition, count: int) -> list[int]:
     """Return the offsets of so many records."""
     consumer.assign([partition])
@@ -40,13 +34,15 @@ async def test_who_reads_at_the_end_of_a_partition_gets_every_record_in_its_plac
             await producer.send_and_wait(topic, b"x")
 
     async with AsyncExitStack() as stack, asyncio.timeout(120):
-        admin = await _started(stack, AIOKafkaAdminClient(**servers))
+        admin = AIOKafkaAdminClient(**servers)
+        stack.push_async_callback(admin.close)
+        await admin.start()
         await admin.create_topics([NewTopic(topic, 1, 1)])
         producers = [
-            await _started(stack, AIOKafkaProducer(acks="all", enable_idempotence=False, **servers))
+            await stack.enter_async_context(AIOKafkaProducer(acks="all", enable_idempotence=False, **servers))
             for _ in range(PRODUCERS)
         ]
-        consumers = [await _started(stack, AIOKafkaConsumer(**servers)) for _ in range(READERS)]
+        consumers = [await stack.enter_async_context(AIOKafkaConsumer(**servers)) for _ in range(READERS)]
         reading = [asyncio.create_task(_read(consumer, TopicPartition(topic, 0), count)) for consumer in consumers]
         await asyncio.gather(*map(produce, producers))
         seen = await asyncio.gather(*reading)
