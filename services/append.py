@@ -219,7 +219,8 @@ class Appender:
                 audience.publish(self._log.conversation_id, entries)
         if inserted < len(placed):
             # Somebody else has that slot: what they wrote is read, and settles by key what it can.
-            await self._see_slot(placed[inserted][0].sequence)
+            await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
+            await self._log.read_to(placed[inserted][0].sequence)
             if any(entry.is_control and entry.sequence <= self._log.sequence for entry, _ in placed[inserted:]):
                 self._logs.spawn(self._mend())  # an outcome that was lost may have been a success
             self._requeue(attempt for attempt in batch if not attempt.placed.done())
@@ -264,19 +265,6 @@ class Appender:
         async for attempt in stamina.retry_context(on=PyMongoError, attempts=None, timeout=None, wait_max=1.0):
             with attempt:
                 await self._logs.projections.load(self._log.conversation_id)
-
-    async def _see_slot(self, sequence: int) -> None:
-        """Read on until a slot that is taken is seen; a majority read may be behind for a moment."""
-        await asyncio.sleep(random.uniform(0, JITTER_SECONDS))  # noqa: S311  # two writers should not stay in step
-        async for attempt in stamina.retry_context(
-            on=PyMongoError, attempts=None, timeout=ATTEMPT_SECONDS, wait_initial=JITTER_SECONDS, wait_max=1.0
-        ):
-            with attempt:
-                await self._log.catch_up()
-                if self._log.sequence < sequence:
-                    raise ReadBehindError(
-                        f"{self._log.conversation_id}: {sequence} is taken, {self._log.sequence} seen"
-                    )
 
     async def _insert(self, entries: list[Entry]) -> tuple[int, bool]:
         """Insert a run of entries; return how many of its first ones this call saw committed, and if no more can be.

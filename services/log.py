@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Self
 
+import stamina
 import structlog
 from pymongo.errors import PyMongoError
 
@@ -33,6 +34,7 @@ NEWEST = 512  # entries of each log kept in memory
 TAIL = 128  # of them that are read at once, for whoever wants the newest messages
 KEEP_SECONDS = 60.0  # how long a log that nobody uses stays in memory
 KEPT = 5_000  # how many of these at most
+AGAIN_SECONDS = 0.01  # the first wait for a majority that is behind
 REORDER_SECONDS = 0.02  # what two processes' messages may overtake each other by before the hole is read
 
 _logger = structlog.get_logger()
@@ -117,6 +119,25 @@ class Log:
                 if len(entries) < PAGE:
                     self._read_at = began
                     return
+
+    async def read_to(self, sequence: int) -> None:
+        """Read on until a committed entry is seen; a majority read may be behind for a moment.
+
+        A document that is read may be ahead of what this process has seen. What is decided, and refused, has to rest on
+        one prefix of the log, so that entry is seen before the document is looked at.
+
+        Raises:
+            PyMongoError: MongoDB did not answer, or does not show the entry.
+        """
+        if sequence <= self.sequence:
+            return
+        async for attempt in stamina.retry_context(
+            on=PyMongoError, attempts=None, timeout=ATTEMPT_SECONDS, wait_initial=AGAIN_SECONDS, wait_max=1.0
+        ):
+            with attempt:
+                await self.catch_up()
+                if self.sequence < sequence:
+                    raise ReadBehindError(f"{self.conversation_id}: {sequence} is taken, {self.sequence} seen")
 
     async def refresh(self) -> None:
         """See at least what anybody was told before this was asked for; from Redis where it can.
@@ -235,10 +256,13 @@ class Log:
         known = await self._logs.cache.members(self.conversation_id, missing, control=control)
         self._logs.cache.counted("members", hit=len(known) == len(missing))
         if len(known) < len(missing):
-            read = await self._logs.projections.members(
+            await self.settle()
+            read, applied = await self._logs.projections.members(
                 self.conversation_id, [user_id for user_id in missing if user_id not in known]
             )
-            self._logs.cache.put_members(self.conversation_id, read, control=control)
+            if applied <= control:
+                self._logs.cache.put_members(self.conversation_id, read, control=control)
+            await self.read_to(applied)
             known |= read
         self.state = self.state.with_members(known)
         return known
@@ -264,10 +288,7 @@ class Log:
             self.documented(control)
 
     async def messages(self, sequences: Iterable[int]) -> dict[int, MessageSent]:
-        """Return those of these places that are messages, each with every change that this process has seen.
-
-        A message that is read may be ahead of that. It does no harm, nor where it is decided on: then the place that
-        is decided about is taken, and the decision is made again.
+        """Return those of these places that are messages, each with just the changes that this process has seen.
 
         Raises:
             PyMongoError: MongoDB did not answer.
@@ -281,8 +302,10 @@ class Log:
             if missing:
                 await self.settle()
                 read = await self._logs.entries.messages(self.conversation_id, missing)
+            messages = read | {sequence: entry for sequence, entry in found.items() if isinstance(entry, MessageSent)}
+            await self.read_to(max((message.state.applied for message in messages.values()), default=0))
             if self.state.control == control:  # else one of them may have changed after it was read
-                return read | {sequence: entry for sequence, entry in found.items() if isinstance(entry, MessageSent)}
+                return messages
 
     async def state_with(self, user_ids: Iterable[str], sequences: Iterable[int]) -> State:
         """Return the state as of now with these memberships and messages in it.

@@ -101,7 +101,7 @@ if found[1] == ARGV[1] then return {found[2], found[3]} end
 """)
 _MEMBERS = Script("""
 local found = redis.call('HMGET', KEYS[1], 'generation', 'control')
-if found[1] ~= ARGV[1] or tonumber(found[2]) < tonumber(ARGV[2]) then return end
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return end
 return redis.call('HMGET', KEYS[1], unpack(ARGV, 3))
 """)
 # A membership that was read at one place of the log still holds where none was changed since.
@@ -220,7 +220,7 @@ class LogCache:
         await self._cache.forget(*self._keys(conversation_id))
 
     async def members(self, conversation_id: str, user_ids: Sequence[str], *, control: int) -> dict[str, Member | None]:
-        """Return those of these users' memberships that are known and not older than a control entry."""
+        """Return those of these users' memberships that are known as of just this control entry."""
         key = self._keys(conversation_id)[0]
         generation = self._cache.trust.generation(key)
         if generation is None:
@@ -235,7 +235,7 @@ class LogCache:
         }
 
     def put_members(self, conversation_id: str, members: dict[str, Member | None], *, control: int) -> None:
-        """Have memberships remembered that were read after a control entry was seen."""
+        """Have memberships remembered as of a control entry, which those after it have not changed yet."""
         key = self._keys(conversation_id)[0]
         generation = self._cache.trust.generation(key)
         if generation is None:

@@ -211,15 +211,16 @@ class Projections:
             await self.write(entry, state)
         return replace(state, sequence=head.sequence)
 
-    async def members(self, conversation_id: str, user_ids: Iterable[str]) -> dict[str, Member | None]:
-        """Return the active memberships of these users, None for whoever is not in."""
+    async def members(self, conversation_id: str, user_ids: Iterable[str]) -> tuple[dict[str, Member | None], int]:
+        """Return the active memberships of these users, None for whoever is not in; and the newest entry in them."""
         wanted = list(user_ids)
         found = await self._members.find_many([member_id(conversation_id, user_id) for user_id in wanted])
-        members = (parsed(Member, found.get(member_id(conversation_id, user_id))) for user_id in wanted)
-        return {
+        members = [parsed(Member, found.get(member_id(conversation_id, user_id))) for user_id in wanted]
+        active = {
             user_id: member if member and member.active else None
             for user_id, member in zip(wanted, members, strict=True)
         }
+        return active, max((member.applied for member in members if member), default=0)
 
     async def settle(self, conversation_id: str, control: int) -> None:
         """See to it that the documents have applied everything up to a control entry."""

@@ -99,6 +99,7 @@ def _cluster_options(bus_port: int) -> dict[str, object]:
         "cluster-node-timeout": NODE_TIMEOUT_MS,
         "cluster-require-full-coverage": "no",  # while one is replaced the others go on
         "cluster-allow-replica-migration": "no",
+        "repl-diskless-sync-delay": 0,  # each master has one replica: there is no other to wait for
     }
 
 

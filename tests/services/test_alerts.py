@@ -12,7 +12,7 @@ import pytest
 from services.alert_rules import RULES, AlertRule, parsed
 from services.alert_webhook import AlertWebhook, egress
 from services.alerting import Alerting, ErrorMinutes, Figures
-from services.alerts import AlertLog, AlertState
+from services.alerts import AlertLog, AlertState, new_id
 from services.config import Settings
 from services.egress import Egress
 from services.health import ComponentWatch, HealthChecks
@@ -175,7 +175,7 @@ async def test_of_two_alerts_of_one_rule_one_is_ended(mongo_database: Database, 
     one = Worker(mongo_database, redis, "one")
     await one.judge(2)
     (alert,) = await one.log.open()
-    await one.log.write(alert.model_copy(update={"id": f"{alert.id[:-1]}z"}))  # by a worker that stood still
+    await one.log.write(alert.model_copy(update={"id": new_id(alert.started_at)}))  # by a worker that stood still
     await one.judge(2)
 
     assert sorted(await one.states()) == [AlertState.FIRING, AlertState.RESOLVED]

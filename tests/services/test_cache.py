@@ -191,11 +191,12 @@ async def test_a_membership_is_forgotten_when_it_changes_and_an_older_one_is_not
     await logs.tell(talk.conversation_id, talk.add(BOB), talk.state)
 
     logs.put_members(talk.conversation_id, {BOB: None}, control=1)
-    late = await logs.members(talk.conversation_id, [BOB], control=1)
+    late = await logs.members(talk.conversation_id, [BOB], control=2)
     logs.put_members(talk.conversation_id, dict(talk.state.members), control=2)
 
     assert (outside, late) == ({BOB: None}, {})
     assert await logs.members(talk.conversation_id, [BOB], control=2) == {BOB: talk.state.members[BOB]}
+    assert await logs.members(talk.conversation_id, [BOB], control=1) == {}  # whoever asks knows of less
     assert await logs.members(talk.conversation_id, [BOB], control=3) == {}  # whoever asks knows of more
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,7 +27,9 @@ from services.entries import (
 from services.entry_store import EntryStore
 from services.errors import CommitUnknown, NotFound
 from services.log import Log, Logs
-from services.log_cache import LogCache
+from services.log_cache import LogCache, Tail
+from services.membership import addition, departure, role_change
+from services.message_rules import reacting
 from services.mongo import Database
 from services.positions import Position
 from services.state import State
@@ -229,6 +232,58 @@ async def test_the_documents_of_a_writer_that_died_are_mended(processes: list[Lo
     assert inbox is not None
     assert inbox["active"]
     assert (await say(there, bob, "hello")).sequence == 3
+
+
+async def test_a_refusal_rests_on_what_the_log_was_at_one_place(processes: list[Logs]) -> None:
+    ann, bob = ids.user(), ids.user()
+    here = await made(processes[0], ann)
+    await here.append("add", addition(ann, bob), base=1, concerns=(ann, bob))
+    there = await processes[1].get(here.conversation_id)
+    # Bob's membership shows that he is an owner before the other process has seen that there are two.
+    await here.append("role", role_change(ann, bob, MemberRole.OWNER), base=2, concerns=(ann, bob))
+    assert there.sequence == 2
+
+    left = await there.append("leave", departure(bob), base=2, concerns=(bob,))
+
+    assert left.sequence == 4
+
+
+async def test_a_message_is_shown_with_no_change_that_was_not_seen(processes: list[Logs]) -> None:
+    ann = ids.user()
+    here = await made(processes[0], ann)
+    await say(here, ann, "first")
+    there = await processes[1].get(here.conversation_id)
+    await here.append("react", reacting(ann, 2, "👍"), base=2, concerns=(ann,), messages=(2,))
+    assert there.sequence == 2
+
+    message = (await there.messages([2]))[2]
+
+    assert (message.state.applied, there.sequence) == (3, 3)
+
+
+async def test_who_was_removed_is_out_everywhere_where_the_documents_could_not_be_written(
+    processes: list[Logs], mongo_database: Database
+) -> None:
+    ann, bob = ids.user(), ids.user()
+    here = await made(processes[0], ann, bob)
+    there = await processes[1].get(here.conversation_id)
+    removed = MemberRemoved(
+        conversation_id=here.conversation_id,
+        sequence=2,
+        key="removed",
+        actor_id=ann,
+        at=now(),
+        control=1,
+        user_id=bob,
+        role=MemberRole.OWNER,
+    )
+    await mongo_database["entries"].insert_one(to_document(removed))
+    await there.catch_up()
+    from_redis = Tail(replace(there.state, members={}), [])
+
+    third = Log(here.conversation_id, processes[2], from_redis)
+
+    assert await third.member(bob) is None
 
 
 async def test_who_is_too_far_behind_has_to_read_again(processes: list[Logs]) -> None:
