@@ -6,7 +6,7 @@ the lease last goes on, and writes afterwards.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from services.health import ComponentWatch
 from services.leases import Leases
 from services.meter import Totals
 from services.metric_history import MetricHistory, MetricsResolution
-from services.metric_reports import API, MetricReports, as_time, living, slots_of
+from services.metric_reports import API, LIVING_SLOTS, MetricReports, as_time, living, slots_of
 from services.redis import Redis, RedisFailedError
 from services.tasks import Tasks
 
@@ -167,6 +167,7 @@ class Alerting:
         self._rules = rules
         self._every_seconds = every_seconds
         burns = [rule.measure for rule in rules if isinstance(rule.measure, Burn)]
+        self._names = _names(rules)
         self._longest = timedelta(seconds=max((burn.long_seconds for burn in burns), default=0))
         self._leads = False
         self._due = 0.0  # when it judges next, by the event loop's clock
@@ -239,7 +240,9 @@ class Alerting:
     async def _figures(self) -> Figures:
         try:
             present = await self._reports.seconds()
-            found = await self._reports.read(slots_of(present - SLOTS_SECONDS, present))
+            wanted = slots_of(present - SLOTS_SECONDS, present)
+            processes = living(await self._reports.read(wanted[-LIVING_SLOTS:]))
+            slots = {slot: await self._counted(slot) for slot in wanted}
         except RedisFailedError:
             return Figures(gauges=self._watch.gauges(), slots=None)
         minutes: ErrorMinutes | None = self._minutes
@@ -247,14 +250,18 @@ class Alerting:
             await self._minutes.read(as_time(present), self._longest)
         except PyMongoError:
             minutes = None
-        processes = living(found)
         return Figures(
             gauges=Totals.of(processes.values(), is_later=False).gauges,
-            slots={slot: Totals.of(totals.values(), is_later=False) for slot, totals in found.items()},
+            slots=slots,
             apis=sum(name.startswith(API) for name in processes),
             minutes=minutes,
             present=present,
         )
+
+    async def _counted(self, slot: int) -> Totals:
+        """Return what all processes have counted in a slot, as far as rules look at it."""
+        found = (await self._reports.read([slot]))[slot]
+        return Totals.of((totals.only(self._names) for totals in found.values()), is_later=False)
 
     def _judged(self, rule: AlertRule, figures: Figures) -> list[Alert]:
         """Return the alerts that change."""
@@ -322,3 +329,13 @@ class Alerting:
             return  # another worker leads
         is_open = newest.state is AlertState.FIRING or newest.state != alert.state
         self._unwritten[alert.id] = newest.model_copy(update={"told": alert.state, "is_open": is_open})
+
+
+def _names(rules: Iterable[AlertRule]) -> frozenset[str]:
+    """Return the names of the counts that rules are judged by; they are few of all that are reported."""
+    names: set[str] = {FAILED, ANSWERED}
+    for rule in rules:
+        match rule.measure:
+            case Growth(count=name) | Tail(times=name):
+                names.add(name)
+    return frozenset(names)

@@ -8,7 +8,7 @@ Names of what was counted are made when somebody asks, every two seconds, and no
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, Self, override
@@ -104,6 +104,16 @@ class Totals:
         """Return the sum of all that is counted under keys that begin so."""
         size = len(key)
         return sum(count for other, count in self.counts.items() if other[:size] == key)
+
+    def only(self, names: Container[str]) -> "Totals":
+        """Return the part of it that is counted under these names, with all gauges."""
+        return Totals(
+            counts=Counter({key: count for key, count in self.counts.items() if key[0] in names}),
+            sums=Counter({key: total for key, total in self.sums.items() if key[0] in names}),
+            maxima={key: value for key, value in self.maxima.items() if key[0] in names},
+            gauges=self.gauges,
+            parts=self.parts,
+        )
 
     def by(self, *key: str) -> Counter[str]:
         """Return the sums by what comes next in the keys that begin so."""

@@ -4,7 +4,7 @@ One worker writes it, under a lease. A minute is written when it is over, and ag
 to Redis: so a process that could not report for a while is in it, and a Redis that has forgotten takes nothing away.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -66,8 +66,10 @@ class MetricHistory:
     def __init__(self, database: Database) -> None:
         self._metrics = database["metrics"]
 
-    async def read(self, resolution: MetricsResolution, since: datetime, until: datetime) -> list[Moment]:
+    async def read(self, resolution: MetricsResolution, since: datetime, until: datetime) -> Iterator[Moment]:
         """Return the spans that begin in a time, its end excluded, those of which nothing is known left out.
+
+        Each is unpacked when it is its turn: all of a day at once would be a hundred MiB.
 
         Raises:
             PyMongoError: MongoDB did not answer.
@@ -75,7 +77,7 @@ class MetricHistory:
         documents = await self._metrics.find(
             {"_id": {"$gte": _id(resolution, _ceiling(since, resolution.span)), "$lt": _id(resolution, until)}}
         )
-        return [_moment(document) for document in documents]
+        return (_moment(document) for document in documents)
 
     async def write(self, resolution: MetricsResolution, moment: Moment) -> None:
         """Keep a span, unless what is kept has as many reports in it.
@@ -97,8 +99,8 @@ class MetricHistory:
             PyMongoError: MongoDB did not answer.
         """
         moments = await self.read(fine, at, at + coarse.span)
-        if moments:
-            totals = Totals.of((moment.totals for moment in moments), is_later=True)
+        totals = Totals.of((moment.totals for moment in moments), is_later=True)
+        if totals.parts:
             await self.write(coarse, Moment(at, totals))
 
     async def remove_old(self, time: datetime) -> None:
@@ -154,9 +156,9 @@ class MetricRollup:
         ]
         if not news:
             return
-        found = await self._reports.read(slot for minute in news for slot in slots_of(minute, minute + 59))
         online = await self._online()
         for minute in news:
+            found = await self._reports.read(slots_of(minute, minute + 59))
             slots = [Totals.of(found[slot].values(), is_later=False) for slot in slots_of(minute, minute + 59)]
             totals = Totals.of(slots, is_later=True)
             totals.gauges["online_users"] = online

@@ -259,8 +259,8 @@ async def test_what_is_old_is_removed(history: MetricHistory, rollup: MetricRoll
     await rollup.write()
     await history.remove_old(at(NOON) + timedelta(hours=49))
 
-    assert await history.read(MetricsResolution.MINUTE, at(NOON), at(NOON + 60)) == []
-    assert len(await history.read(MetricsResolution.HOUR, at(NOON), at(NOON + 60))) == 1
+    assert list(await history.read(MetricsResolution.MINUTE, at(NOON), at(NOON + 60))) == []
+    assert len(list(await history.read(MetricsResolution.HOUR, at(NOON), at(NOON + 60)))) == 1
 
 
 def at(seconds: float) -> datetime:
