@@ -69,7 +69,7 @@ class MetricHistory:
     async def read(self, resolution: MetricsResolution, since: datetime, until: datetime) -> Iterator[Moment]:
         """Return the spans that begin in a time, its end excluded, those of which nothing is known left out.
 
-        Each is unpacked when it is its turn: all of a day at once would be a hundred MiB.
+        Each is unpacked when it is its turn: all minutes of a day at once would be some 30 MiB.
 
         Raises:
             PyMongoError: MongoDB did not answer.
