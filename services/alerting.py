@@ -57,7 +57,7 @@ class ErrorMinutes:
         since = present - longest
         self._minutes = {at: counts for at, counts in self._minutes.items() if at >= since}
         fresh = max(self._minutes) - LATE if self._minutes else since
-        for moment in await self._history.read(MetricsResolution.MINUTE, max(since, fresh), present):
+        async for moment in self._history.read(MetricsResolution.MINUTE, max(since, fresh), present):
             self._minutes[moment.at] = (moment.totals.total(FAILED), moment.totals.total(ANSWERED))
 
     def counts(self, since: datetime) -> tuple[int, int]:

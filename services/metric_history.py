@@ -4,7 +4,7 @@ One worker writes it, under a lease. A minute is written when it is over, and ag
 to Redis: so a process that could not report for a while is in it, and a Redis that has forgotten takes nothing away.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,12 +18,13 @@ from pymongo.errors import PyMongoError
 from services.leases import Leases
 from services.meter import Totals
 from services.metric_reports import KEPT_SLOTS, SLOT_SECONDS, MetricReports, as_time, slots_of
-from services.mongo import Database, Document
+from services.mongo import Database
 from services.redis import RedisFailedError
 
 LEASE: Final = "metrics"
 ROUND_SECONDS: Final = 5.0
 LATE_MINUTES: Final = KEPT_SLOTS * SLOT_SECONDS // 60 - 1  # for so long reports of a minute may still come
+PAGE: Final = 15  # spans in one read, of some 20 KiB each
 REMOVED_AT_ONCE: Final = 100
 
 _logger = structlog.get_logger()
@@ -66,18 +67,22 @@ class MetricHistory:
     def __init__(self, database: Database) -> None:
         self._metrics = database["metrics"]
 
-    async def read(self, resolution: MetricsResolution, since: datetime, until: datetime) -> Iterator[Moment]:
-        """Return the spans that begin in a time, its end excluded, those of which nothing is known left out.
+    async def read(self, resolution: MetricsResolution, since: datetime, until: datetime) -> AsyncIterator[Moment]:
+        """Yield the spans that begin in a time, its end excluded; those of which nothing is known are left out.
 
-        Each is unpacked when it is its turn: all minutes of a day at once would be some 30 MiB.
+        They are read a page at a time: all minutes of a day at once would be some 30 MiB.
 
         Raises:
             PyMongoError: MongoDB did not answer.
         """
-        documents = await self._metrics.find(
-            {"_id": {"$gte": _id(resolution, _ceiling(since, resolution.span)), "$lt": _id(resolution, until)}}
-        )
-        return (_moment(document) for document in documents)
+        first = {"$gte": _id(resolution, _ceiling(since, resolution.span))}
+        while True:
+            page = await self._metrics.find({"_id": {**first, "$lt": _id(resolution, until)}}, limit=PAGE)
+            for document in page:
+                yield Moment(document["at"], Totals.from_bytes(document["totals"]))
+            if len(page) < PAGE:
+                return
+            first = {"$gt": page[-1]["_id"]}
 
     async def write(self, resolution: MetricsResolution, moment: Moment) -> None:
         """Keep a span, unless what is kept has as many reports in it.
@@ -98,8 +103,9 @@ class MetricHistory:
         Raises:
             PyMongoError: MongoDB did not answer.
         """
-        moments = await self.read(fine, at, at + coarse.span)
-        totals = Totals.of((moment.totals for moment in moments), is_later=True)
+        totals = Totals(parts=0)
+        async for moment in self.read(fine, at, at + coarse.span):
+            totals.add(moment.totals, is_later=True)
         if totals.parts:
             await self.write(coarse, Moment(at, totals))
 
@@ -186,7 +192,3 @@ def _ceiling(time: datetime, span: timedelta) -> datetime:
 
 def _id(resolution: MetricsResolution, at: datetime) -> str:
     return f"{resolution}:{at.astimezone(UTC).isoformat(timespec='milliseconds')}"
-
-
-def _moment(document: Document) -> Moment:
-    return Moment(document["at"], Totals.from_bytes(document["totals"]))

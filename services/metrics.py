@@ -182,9 +182,10 @@ class MetricsService:
             raise BadUserInput("`from` must be before `to`.")
         if (until - since) / resolution.span > MOST_POINTS:
             raise BadUserInput(f"That would be more than {MOST_POINTS:,} points: ask for less, or coarser ones.")
-        moments = await self._history.read(resolution, since, until)
         present = clock.now()
-        return [_point(moment, resolution.span, present) for moment in moments]
+        return [
+            _point(moment, resolution.span, present) async for moment in self._history.read(resolution, since, until)
+        ]
 
 
 def _metrics(

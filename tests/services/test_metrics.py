@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.leases import Leases
 from services.meter import BUCKETS, Meter, Totals, bound, bucket
-from services.metric_history import MetricHistory, MetricRollup, MetricsResolution
+from services.metric_history import PAGE, MetricHistory, MetricRollup, MetricsResolution, Moment
 from services.metric_reports import SLOT_SECONDS, MetricReports
 from services.metrics import MetricsService
 from services.mongo import Database
@@ -259,8 +259,20 @@ async def test_what_is_old_is_removed(history: MetricHistory, rollup: MetricRoll
     await rollup.write()
     await history.remove_old(at(NOON) + timedelta(hours=49))
 
-    assert list(await history.read(MetricsResolution.MINUTE, at(NOON), at(NOON + 60))) == []
-    assert len(list(await history.read(MetricsResolution.HOUR, at(NOON), at(NOON + 60)))) == 1
+    assert [moment async for moment in history.read(MetricsResolution.MINUTE, at(NOON), at(NOON + 60))] == []
+    assert len([moment async for moment in history.read(MetricsResolution.HOUR, at(NOON), at(NOON + 60))]) == 1
+
+
+async def test_a_long_time_is_read_in_pages_each_span_once(history: MetricHistory) -> None:
+    for minute in range(2 * PAGE):
+        await history.write(MetricsResolution.MINUTE, Moment(at(NOON + 60 * minute), Totals(parts=minute + 1)))
+
+    found = [moment async for moment in history.read(MetricsResolution.MINUTE, at(NOON), at(NOON + 60 * 2 * PAGE))]
+
+    assert [moment.at for moment in found] == [at(NOON + 60 * minute) for minute in range(2 * PAGE)]
+    await history.gather(MetricsResolution.HOUR, MetricsResolution.MINUTE, at(NOON))
+    (hour,) = [moment async for moment in history.read(MetricsResolution.HOUR, at(NOON), at(NOON + 60))]
+    assert hour.totals.parts == sum(range(1, 61))
 
 
 def at(seconds: float) -> datetime:
