@@ -78,6 +78,13 @@ async def say(conversation: Log, user_id: str, body: str, base: int = 1) -> Entr
     return await conversation.append(f"{user_id}:{body}", saying(user_id, body), base=base, concerns=(user_id,))
 
 
+async def die_after(draft: Draft, conversation: Log, database: Database) -> None:
+    """Append an entry as a writer does that dies before it writes anything else."""
+    sequence, control = conversation.sequence + 1, conversation.state.control
+    entry = draft.placed(conversation.conversation_id, sequence, key="died", at=now(), control=control)
+    await database["entries"].insert_one(to_document(entry))
+
+
 async def stored(logs: Logs, conversation: Log) -> list[Entry]:
     return await logs.entries.read(conversation.conversation_id, after=0, limit=10_000)
 
@@ -212,17 +219,7 @@ async def test_a_hole_that_nobody_fills_is_read_from_mongodb(processes: list[Log
 async def test_the_documents_of_a_writer_that_died_are_mended(processes: list[Logs], mongo_database: Database) -> None:
     ann, bob = ids.user(), ids.user()
     conversation = await made(processes[0], ann)
-    added = MemberAdded(
-        conversation_id=conversation.conversation_id,
-        sequence=2,
-        key="added",
-        actor_id=ann,
-        at=now(),
-        control=1,
-        user_id=bob,
-        role=MemberRole.MEMBER,
-    )
-    await mongo_database["entries"].insert_one(to_document(added))
+    await die_after(Draft(MemberAdded, ann, {"user_id": bob, "role": MemberRole.MEMBER}), conversation, mongo_database)
 
     there = await processes[1].get(conversation.conversation_id)
 
@@ -267,17 +264,7 @@ async def test_who_was_removed_is_out_everywhere_where_the_documents_could_not_b
     ann, bob = ids.user(), ids.user()
     here = await made(processes[0], ann, bob)
     there = await processes[1].get(here.conversation_id)
-    removed = MemberRemoved(
-        conversation_id=here.conversation_id,
-        sequence=2,
-        key="removed",
-        actor_id=ann,
-        at=now(),
-        control=1,
-        user_id=bob,
-        role=MemberRole.OWNER,
-    )
-    await mongo_database["entries"].insert_one(to_document(removed))
+    await die_after(Draft(MemberRemoved, ann, {"user_id": bob, "role": MemberRole.OWNER}), here, mongo_database)
     await there.catch_up()
     from_redis = Tail(replace(there.state, members={}), [])
 
