@@ -8,6 +8,10 @@ from starlette.types import ASGIApp
 from parley import logs
 from services.config import Settings
 
+# How long an idle connection stays. Who asks must be the first to close, or a request meets the closing and is lost, so
+# this is longer than proxies (60 s for ingress-nginx, load balancers of AWS) and clients' pools keep theirs.
+KEEP_ALIVE_SECONDS = 75
+
 
 def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.Config:
     """Return how an app is served; `ws` is the class that takes over connections which ask for a WebSocket."""
@@ -23,8 +27,7 @@ def config(app: ASGIApp, *, host: str, port: int, ws: Any = "none") -> uvicorn.C
         server_header=False,
         proxy_headers=False,  # `parley/addresses.py` reads them, and believes those that are trusted
         timeout_graceful_shutdown=5,
-        # A proxy must close its idle connections before this, or a request meets the closing; ours does after 4 s.
-        timeout_keep_alive=5,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 

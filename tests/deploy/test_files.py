@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from parley.draining import EXIT_SECONDS
+from parley.server import KEEP_ALIVE_SECONDS
 from services.alert_rules import RULES
 from services.config import Settings
 from services.limit_rules import Rules
@@ -216,6 +217,13 @@ def test_nothing_is_wrong_with_the_configuration_of_nginx(tmp_path: Path, site: 
 
     assert checked.returncode == 0, checked.stdout
     assert "No issues found" in checked.stdout
+
+
+def test_nginx_closes_an_idle_connection_before_the_api_does() -> None:
+    upstream = (ROOT / "deploy/nginx/conf/nginx.conf").read_text().partition("upstream api {")[2].partition("}")[0]
+    (seconds,) = re.findall(r"^\s*keepalive_timeout (\d+)s;$", upstream, re.MULTILINE)
+
+    assert int(seconds) < KEEP_ALIVE_SECONDS
 
 
 def test_a_careless_configuration_of_nginx_is_noticed(tmp_path: Path) -> None:
