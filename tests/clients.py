@@ -99,14 +99,20 @@ class Api:
         content: Json = response.json()
         return content
 
+    async def post_until_done(self, query: str, variables: Json, token: str | None = None) -> Json:
+        """Return the data of an operation; where nothing was done as a server was away, ask again as clients do."""
+        async with asyncio.timeout(RETRY_SECONDS):
+            while is_unavailable(response := await self.post(query, variables, token)):  # noqa: ASYNC110
+                await asyncio.sleep(response["errors"][0]["extensions"]["retryAfterMs"] / 1_000)
+        assert "errors" not in response, response
+        data: Json = response["data"]
+        return data
+
     async def register(self, handle: str | None = None) -> "Person":
-        """Return a new person, signed in; where the service cannot do that now, ask again as a client should."""
+        """Return a new person, signed in."""
         handle = handle or f"u{uuid.uuid4().hex[:20]}"
         given = {"input": {"handle": handle, "password": PASSWORD}}
-        async with asyncio.timeout(RETRY_SECONDS):
-            while is_unavailable(response := await self.post(REGISTER, given)):  # noqa: ASYNC110
-                await asyncio.sleep(response["errors"][0]["extensions"]["retryAfterMs"] / 1_000)
-        payload = response["data"]["register"]
+        payload = (await self.post_until_done(REGISTER, given))["register"]
         assert payload["userErrors"] == [], payload
         return Person(self, handle, payload["user"]["id"], payload["accessToken"], payload["refreshToken"])
 
@@ -143,7 +149,8 @@ class Person:
 
     async def talk(self, *others: "Person", kind: str = "GROUP") -> Json:
         """Return a new conversation with others."""
-        payload = await self.mutate(CREATE, kind=kind, memberIds=[other.id for other in others])
+        given = {"input": {"kind": kind, "memberIds": [other.id for other in others]}}
+        payload = (await self.api.post_until_done(CREATE, given, self.token))["createConversation"]
         assert payload["userErrors"] == [], payload
         conversation: Json = payload["conversation"]
         return conversation
