@@ -38,7 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # few use it, and an idle Parley takes a tenth of a core
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     """A Parley with one API process, which tests of clients kill and wait for."""
     with running_stack(tmp_path_factory.mktemp("mortal"), replicas=1) as stack:

@@ -1,12 +1,13 @@
 """The messenger in a browser window, as one person has it open."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from tests.clients import PASSWORD, UPDATE, Person
 
@@ -101,3 +102,40 @@ async def titled(owner: Person, title: str, *others: Person) -> str:
     conversation: str = (await owner.talk(*others))["id"]
     await owner.mutate(UPDATE, conversationId=conversation, title=title)
     return conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An operation whose first answer comes late."""
+
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    let_on: asyncio.Event = field(default_factory=asyncio.Event)
+    asked_again: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def held(page: Page, operation: str) -> AsyncIterator[Held]:
+    """Hold the first answer to an operation until it is let on; whoever asks again waits for the end of the block."""
+    held, ended = Held(), asyncio.Event()
+
+    async def handle(route: Route) -> None:
+        if operation not in (route.request.post_data or ""):
+            await route.continue_()
+        elif not held.answered.is_set():
+            answer = await route.fetch()
+            held.answered.set()
+            await held.let_on.wait()
+            await route.fulfill(response=answer)
+        else:
+            held.asked_again.set()
+            await ended.wait()
+            await route.continue_()
+
+    await page.route("**/graphql", handle)
+    try:
+        async with asyncio.timeout(2 * PATIENCE_MS / 1_000):
+            yield held
+    finally:
+        held.let_on.set()
+        ended.set()
+        await page.unroute_all(behavior="wait")

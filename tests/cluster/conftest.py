@@ -9,7 +9,7 @@ from tests.push_receiver import PUSH_SETTINGS
 from tests.stack_process import StackProcess, running_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     """Two API processes, and nodes that tests may kill if they wait until all is well again."""
     directory = tmp_path_factory.mktemp("cluster")

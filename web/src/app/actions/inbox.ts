@@ -2,6 +2,7 @@
 import type { Client } from "../api/client";
 import { CONVERSATIONS, INBOX, OLDER, OPEN, SUMMARY_OF } from "../api/operations";
 import type { Id, Page, Summary, Update } from "../api/types";
+import { isBehind } from "../state/reduce";
 import type { Store } from "../state/store";
 import { again, pause } from "./again";
 import type { Marks } from "./marks";
@@ -60,7 +61,11 @@ export class Inbox {
   }
 
   async summarise(id: Id): Promise<void> {
-    const { conversation } = await this.client.ask(SUMMARY_OF, { id });
+    const ask = async () => (await this.client.ask(SUMMARY_OF, { id })).conversation;
+    let conversation = await ask();
+    const before = this.store.state().conversations[id];
+    // Another device has read on meanwhile, so what was counted is of no use.
+    if (before && conversation && isBehind(conversation.viewerMembership, before)) conversation = await ask();
     if (conversation) this.store.dispatch({ type: "summary", summary: conversation });
     else this.store.dispatch({ type: "left", id });
   }

@@ -95,7 +95,7 @@ export function reduce(state: State, event: Event): State {
         ...conversation,
         deliveredSequence: Math.max(conversation.deliveredSequence, event.deliveredSequence),
         readSequence: Math.max(conversation.readSequence, event.readSequence),
-        unread: event.unread ?? conversation.unread,
+        unread: isBehind(event, conversation) ? conversation.unread : (event.unread ?? conversation.unread),
       }));
     case "muted":
       return change(state, event.id, (conversation) => ({ ...conversation, mutedUntil: event.until }));
@@ -108,6 +108,13 @@ export function reduce(state: State, event: Event): State {
     case "notice":
       return { ...state, notice: event.notice };
   }
+}
+
+type Read = Pick<Conversation, "readSequence">;
+
+/** Whether an answer is from before another device read on, and counts as unread what has been read since. */
+export function isBehind(answer: Read | null, { readSequence }: Read): boolean {
+  return (answer?.readSequence ?? 0) < readSequence;
 }
 
 function put(state: State, conversation: Conversation): State {
@@ -127,6 +134,7 @@ function summarised(before: Conversation | undefined, summary: Summary): Convers
   const { viewerMembership: own, viewerUnreadCount, viewerCanSend, members, lastSequence, ...rest } = summary;
   const last = before?.lastMessage;
   const isNewer = (summary.lastMessage?.sequence ?? 0) >= (last?.sequence ?? 0);
+  const isCounted = !before || (isNewer && !isBehind(own, before));
   return {
     newAfter: null,
     timeline: EMPTY_TIMELINE,
@@ -141,7 +149,7 @@ function summarised(before: Conversation | undefined, summary: Summary): Convers
     role: own?.role ?? null,
     mutedUntil: own?.mutedUntil ?? null,
     canSend: viewerCanSend,
-    unread: isNewer ? viewerUnreadCount : before!.unread,
+    unread: isCounted ? viewerUnreadCount : before.unread,
     deliveredSequence: Math.max(own?.deliveredSequence ?? 0, before?.deliveredSequence ?? 0),
     readSequence: Math.max(own?.readSequence ?? 0, before?.readSequence ?? 0),
   };
