@@ -257,24 +257,6 @@ async def test_what_another_device_has_read_is_unread_here_no_more(talk: Talk) -
     await expect(talk.there.row("Engines")).not_to_contain_text("unread")
 
 
-async def test_a_late_answer_to_a_mark_does_not_take_back_what_another_device_has_read(talk: Talk) -> None:
-    row = talk.there.row("Engines")
-    async with held(talk.there.page, "mutation MarkDelivered") as mark:
-        sent = await talk.ann.send(talk.id, "Read me anywhere")
-        await mark.answered.wait()
-        await expect(row).to_contain_text("1 unread")
-        await talk.bob.mutate(MARK_READ, conversationId=talk.id, upToSequence=sent["message"]["sequence"])
-        await expect(row).not_to_contain_text("unread")
-        for body in ("And me", "And us"):
-            await talk.ann.send(talk.id, body)
-        await expect(row).to_contain_text("2 unread")
-
-        mark.let_on.set()
-        await mark.asked_again.wait()
-
-        assert "2 unread" in " ".join((await row.inner_text()).split())
-
-
 async def test_what_was_counted_before_another_device_read_is_counted_again(talk: Talk) -> None:
     row = talk.there.row("Engines")
     async with held(

@@ -91,16 +91,24 @@ test("a message counts as unread once, and the viewer's own never", () => {
   assert.equal(room(state).lastMessage?.sequence, 5);
 });
 
-test("what has been read on another device is not unread here", () => {
-  const moved: Event = told({
-    __typename: "ReceiptMoved",
-    conversationId: "room",
-    userId: "ann",
-    deliveredSequence: 3,
-    readSequence: 3,
-  });
+const seen = told({
+  __typename: "ReceiptMoved",
+  conversationId: "room",
+  userId: "ann",
+  deliveredSequence: 3,
+  readSequence: 3,
+});
 
-  assert.equal(room(after(moved)).unread, 0);
+test("what has been read on another device is not unread here", () => {
+  assert.equal(room(after(seen)).unread, 0);
+});
+
+test("an answer from before another device read on does not make it unread again", () => {
+  const marked: Event = { type: "marked", id: "room", deliveredSequence: 3, readSequence: 2, unread: 1 };
+
+  assert.equal(room(after(marked)).unread, 1);
+  assert.equal(room(after(seen, marked)).unread, 0);
+  assert.equal(room(after(seen, { type: "summary", summary: summary() })).unread, 0);
 });
 
 test("what happens while a page is being read is applied to that page", () => {
@@ -148,7 +156,7 @@ for (const first of ["answer", "update"] as const) {
   test(`a message on its way is replaced by the stored one when the ${first} comes first`, () => {
     const outgoing = { clientMessageId: "c4", body: "body 4", replyTo: null, createdAt: time(4), problem: null };
     const stored = message(4, "ann");
-    const both: Event[] = [{ type: "message", message: stored }, sent(stored)];
+    const both: Event[] = [{ type: "message", message: stored, before: undefined }, sent(stored)];
     const state = after(
       { type: "reading", id: "room" },
       { type: "read", conversation: read([message(3)]) },
@@ -162,11 +170,30 @@ for (const first of ["answer", "update"] as const) {
   });
 }
 
+test("an answer that comes late takes nothing back of what updates have told meanwhile", () => {
+  const begun: Event[] = [
+    { type: "reading", id: "room" },
+    { type: "read", conversation: read([message(3)]) },
+  ];
+  const liked = told({ __typename: "ReactionAdded", ...entry(5), messageId: "m4", emoji: "👍" });
+  const stored = message(4, "ann");
+  const late = after(...begun, sent(stored), liked, { type: "message", message: stored, before: undefined });
+  assert.equal(room(late).timeline.messages[1]!.reactions[0]!.count, 1);
+
+  const edited = { ...stored, body: "edited", version: 2 };
+  const sentOnly = after(...begun, sent(stored));
+  const before = room(sentOnly).timeline.messages[1];
+  const answer: Event = { type: "message", message: edited, before };
+  assert.equal(room(reduce(sentOnly, answer)).timeline.messages[1]!.body, "edited");
+  const deleted = reduce(sentOnly, told({ __typename: "MessageDeleted", ...entry(5), messageId: "m4" }));
+  assert.equal(room(reduce(deleted, answer)).timeline.messages[1]!.body, null);
+});
+
 test("an old message that was changed leaves no hole in what is here", () => {
   const state = after(
     { type: "reading", id: "room" },
     { type: "read", conversation: read([message(8), message(9)], "before 8") },
-    { type: "message", message: message(2, "ann") },
+    { type: "message", message: message(2, "ann"), before: undefined },
   );
 
   assert.deepEqual(sequences(state), [8, 9]);

@@ -19,6 +19,7 @@ import {
   type Mutation,
 } from "../api/operations";
 import type { Id, MemberRole, Message, User } from "../api/types";
+import { messageIn } from "../state/select";
 import { Store } from "../state/store";
 import { Inbox } from "./inbox";
 import { newId } from "./ids";
@@ -155,17 +156,19 @@ export class Messenger {
   // ------------------------------------------------------------ messages
 
   /** Give a message another body; whoever has changed it meanwhile wins. */
-  async edit({ id, version }: Message, body: string): Promise<void> {
-    const { message } = await this.client.change(EDIT, { messageId: id, body, expectedVersion: version });
-    if (message) this.store.dispatch({ type: "message", message });
+  async edit(edited: Message, body: string): Promise<void> {
+    const before = messageIn(this.store.state(), edited);
+    const input = { messageId: edited.id, body, expectedVersion: edited.version };
+    const { message } = await this.client.change(EDIT, input);
+    if (message) this.store.dispatch({ type: "message", message, before });
   }
 
-  async delete({ id }: Message): Promise<void> {
-    await this.changeMessage(DELETE, { messageId: id });
+  async delete(message: Message): Promise<void> {
+    await this.changeMessage(DELETE, message, { messageId: message.id });
   }
 
-  async react({ id }: Message, emoji: string, isAdded: boolean): Promise<void> {
-    await this.changeMessage(isAdded ? ADD_REACTION : REMOVE_REACTION, { messageId: id, emoji });
+  async react(message: Message, emoji: string, isAdded: boolean): Promise<void> {
+    await this.changeMessage(isAdded ? ADD_REACTION : REMOVE_REACTION, message, { messageId: message.id, emoji });
   }
 
   readonly dismissNotice = (): void => this.store.dispatch({ type: "notice", notice: null });
@@ -201,10 +204,12 @@ export class Messenger {
 
   private async changeMessage<Input>(
     mutation: Mutation<{ message: Message | null }, Input>,
+    changed: Message,
     input: Input,
   ): Promise<void> {
+    const before = messageIn(this.store.state(), changed);
     const payload = await this.try(mutation, input);
-    if (payload?.message) this.store.dispatch({ type: "message", message: payload.message });
+    if (payload?.message) this.store.dispatch({ type: "message", message: payload.message, before });
   }
 
   /** Change something; where that fails, say why at the foot of the page. */

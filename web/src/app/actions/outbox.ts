@@ -71,7 +71,7 @@ export class Outbox {
     void pause(PATIENCE_MS, patience.signal).then(stop);
     try {
       const payload = await again(() => this.client.change(SEND, input), patience.signal);
-      if (payload?.message) this.store.dispatch({ type: "message", message: payload.message });
+      if (payload?.message) this.store.dispatch({ type: "message", message: payload.message, before: undefined });
       else if (!signal.aborted) this.fail(conversationId, outgoing, "Not sent yet.");
     } catch (error) {
       if (!signal.aborted) this.fail(conversationId, outgoing, messageOf(error));

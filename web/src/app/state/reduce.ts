@@ -1,5 +1,6 @@
 /** How what this client knows changes: a pure function of what it knew and what happened. */
 import type { Id, Message, Opened, Page, Presence, Summary, Typing, Update, User } from "../api/types";
+import { messageIn } from "./select";
 import {
   EMPTY_TIMELINE,
   NOTHING,
@@ -29,7 +30,7 @@ export type Event =
   | { type: "update"; update: Update }
   | { type: "outgoing"; id: Id; outgoing: Outgoing }
   | { type: "dropped"; id: Id; clientMessageId: string }
-  | { type: "message"; message: Message }
+  | { type: "message"; message: Message; before: Message | undefined }
   | { type: "marked"; id: Id; deliveredSequence: number; readSequence: number; unread: number | null }
   | { type: "muted"; id: Id; until: string | null }
   | { type: "draft"; id: Id; draft: string }
@@ -89,7 +90,7 @@ export function reduce(state: State, event: Event): State {
         outbox: conversation.outbox.filter(({ clientMessageId }) => clientMessageId !== event.clientMessageId),
       }));
     case "message":
-      return answered(state, event.message);
+      return answered(state, event.message, event.before);
     case "marked":
       return change(state, event.id, (conversation) => ({
         ...conversation,
@@ -211,10 +212,15 @@ function withOutgoing(outbox: Outgoing[], outgoing: Outgoing): Outgoing[] {
     : [...outbox, outgoing];
 }
 
-/** A message as a mutation has answered with it, which may come before the update that tells of it. */
-function answered(state: State, message: Message): State {
+/**
+ * A message as a mutation has answered with it, which may come before the update that tells of it. Where it is no more
+ * as it was when the mutation was sent, updates have said something newer, and will say what this does.
+ */
+function answered(state: State, message: Message, before: Message | undefined): State {
+  const isOld = messageIn(state, message) !== before;
   return change(state, message.conversationId, (conversation) => {
     const { timeline, lastMessage } = conversation;
+    if (isOld) return { ...conversation, outbox: withoutSent(conversation, message) };
     const isLast = message.sequence >= (lastMessage?.sequence ?? 0);
     // A message that is not the newest here may lie before what has been read, where it would leave a hole.
     const isInside = message.sequence >= (timeline.messages[0]?.sequence ?? 0);

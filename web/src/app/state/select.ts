@@ -11,6 +11,14 @@ export function activity({ lastMessage, createdAt, outbox }: Conversation): stri
   return outbox.at(-1)?.createdAt ?? lastMessage?.createdAt ?? createdAt;
 }
 
+/** A message as it is here; undefined where it has not been read. */
+export function messageIn(
+  { conversations }: State,
+  { id, conversationId }: Pick<Message, "id" | "conversationId">,
+): Message | undefined {
+  return conversations[conversationId]?.timeline.messages.find((message) => message.id === id);
+}
+
 /** Who else is in a direct conversation. */
 export function partner({ kind, members }: Conversation, viewerId: Id): User | null {
   return kind === "DIRECT" ? (members.find(({ user }) => user.id !== viewerId)?.user ?? null) : null;
