@@ -259,9 +259,8 @@ async def test_what_another_device_has_read_is_unread_here_no_more(talk: Talk) -
 
 async def test_what_was_counted_before_another_device_read_is_counted_again(talk: Talk) -> None:
     row = talk.there.row("Engines")
-    async with held(
-        talk.there.page, "query Summary"
-    ) as summary:  # the page asks as it has marked what came as delivered
+    # The page asks as it has marked what came as delivered.
+    async with held(talk.there.page, "query Summary") as summary:
         sent = await talk.ann.send(talk.id, "Read me anywhere")
         await summary.answered.wait()
         await expect(row).to_contain_text("1 unread")

@@ -115,8 +115,8 @@ class Held:
 
 @asynccontextmanager
 async def held(page: Page, operation: str) -> AsyncIterator[Held]:
-    """Hold the first answer to an operation until it is let on; whoever asks again waits for the end of the block."""
-    held, ended = Held(), asyncio.Event()
+    """Hold the first answer to an operation until it is let on."""
+    held = Held()
 
     async def handle(route: Route) -> None:
         if operation not in (route.request.post_data or ""):
@@ -128,7 +128,6 @@ async def held(page: Page, operation: str) -> AsyncIterator[Held]:
             await route.fulfill(response=answer)
         else:
             held.asked_again.set()
-            await ended.wait()
             await route.continue_()
 
     await page.route("**/graphql", handle)
@@ -137,5 +136,4 @@ async def held(page: Page, operation: str) -> AsyncIterator[Held]:
             yield held
     finally:
         held.let_on.set()
-        ended.set()
         await page.unroute_all(behavior="wait")

@@ -157,18 +157,17 @@ export class Messenger {
 
   /** Give a message another body; whoever has changed it meanwhile wins. */
   async edit(edited: Message, body: string): Promise<void> {
-    const before = messageIn(this.store.state(), edited);
     const input = { messageId: edited.id, body, expectedVersion: edited.version };
-    const { message } = await this.client.change(EDIT, input);
-    if (message) this.store.dispatch({ type: "message", message, before });
+    await this.changeMessage(edited, () => this.client.change(EDIT, input));
   }
 
   async delete(message: Message): Promise<void> {
-    await this.changeMessage(DELETE, message, { messageId: message.id });
+    await this.changeMessage(message, () => this.try(DELETE, { messageId: message.id }));
   }
 
   async react(message: Message, emoji: string, isAdded: boolean): Promise<void> {
-    await this.changeMessage(isAdded ? ADD_REACTION : REMOVE_REACTION, message, { messageId: message.id, emoji });
+    const mutation = isAdded ? ADD_REACTION : REMOVE_REACTION;
+    await this.changeMessage(message, () => this.try(mutation, { messageId: message.id, emoji }));
   }
 
   readonly dismissNotice = (): void => this.store.dispatch({ type: "notice", notice: null });
@@ -202,13 +201,13 @@ export class Messenger {
     void this.inbox.reconcile();
   }
 
-  private async changeMessage<Input>(
-    mutation: Mutation<{ message: Message | null }, Input>,
+  /** Change a message and show what the API answers, unless updates have told something newer meanwhile. */
+  private async changeMessage(
     changed: Message,
-    input: Input,
+    change: () => Promise<{ message: Message | null } | null>,
   ): Promise<void> {
     const before = messageIn(this.store.state(), changed);
-    const payload = await this.try(mutation, input);
+    const payload = await change();
     if (payload?.message) this.store.dispatch({ type: "message", message: payload.message, before });
   }
 
